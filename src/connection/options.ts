@@ -1,0 +1,93 @@
+/** Options of a connection, their defaults and their checks: resolved once, here. */
+
+/** Options that servers and clients share; each applies to one connection. */
+export interface ConnectionOptions {
+  /**
+   * Most bytes of a message collected in memory, counted after decompression: whole messages of the `message`
+   * event, and `text()`, `json()`, `bytes()` and `arrayBuffer()` of a streamed one. A larger message fails the
+   * connection with 1009. Default 16 MiB (16_777_216); `Infinity` lifts the limit.
+   */
+  readonly maxMessageSize?: number;
+  /**
+   * Most bytes of a message read chunk by chunk. Memory does not depend on it: backpressure bounds that.
+   * A larger message fails the connection with 1009. Default `Infinity`.
+   */
+  readonly maxStreamSize?: number;
+  /** Queued outgoing bytes from which `send()` returns false. Default 64 KiB (65_536). */
+  readonly highWaterMark?: number;
+  /**
+   * Queued outgoing bytes at which the connection is failed: a peer that does not read costs no more than
+   * this. One message alone may be larger. Default 64 MiB (67_108_864); `Infinity` lifts the cap.
+   */
+  readonly maxBufferedAmount?: number;
+  /** Milliseconds between keepalive pings, 0 for none. Default 20_000. */
+  readonly pingInterval?: number;
+  /** Milliseconds without a byte after a keepalive ping until the peer counts as gone. Default 20_000. */
+  readonly pingTimeout?: number;
+  /** Milliseconds that the closing handshake may take before the socket is destroyed. Default 5_000. */
+  readonly closeTimeout?: number;
+}
+
+/** {@link ConnectionOptions} with every default filled in. */
+export type ResolvedConnectionOptions = Required<ConnectionOptions>;
+
+const defaults: ResolvedConnectionOptions = {
+  maxMessageSize: 16 * 1024 * 1024,
+  maxStreamSize: Number.POSITIVE_INFINITY,
+  highWaterMark: 64 * 1024,
+  maxBufferedAmount: 64 * 1024 * 1024,
+  pingInterval: 20_000,
+  pingTimeout: 20_000,
+  closeTimeout: 5_000,
+};
+
+/** The names of {@link ConnectionOptions}, for {@link checkNames}. */
+export const connectionOptionNames: readonly string[] = Object.keys(defaults);
+
+/** Fills in the defaults of the connection options among `options`; throws TypeError or RangeError by name. */
+export function resolveConnectionOptions(options: ConnectionOptions = {}): ResolvedConnectionOptions {
+  const timer = (name: 'pingInterval' | 'pingTimeout' | 'closeTimeout', least: number): number =>
+    checkNumber(name, options[name], defaults[name], least, 0x7fff_ffff);
+  const size = (
+    name: 'maxMessageSize' | 'maxStreamSize' | 'highWaterMark' | 'maxBufferedAmount',
+    least: number,
+  ): number => checkNumber(name, options[name], defaults[name], least, Number.POSITIVE_INFINITY);
+  return {
+    maxMessageSize: size('maxMessageSize', 0),
+    maxStreamSize: size('maxStreamSize', 0),
+    highWaterMark: size('highWaterMark', 0),
+    maxBufferedAmount: size('maxBufferedAmount', 0),
+    pingInterval: timer('pingInterval', 0),
+    pingTimeout: timer('pingTimeout', 1),
+    closeTimeout: timer('closeTimeout', 0),
+  };
+}
+
+/** Throws a TypeError for options that are no object, or that name something unknown. */
+export function checkNames(options: object, known: readonly string[]): void {
+  if (options === null || typeof options !== 'object') {
+    throw new TypeError(`Expected the options to be an object: ${String(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) throw new TypeError(`Unknown option: ${name}`);
+  }
+}
+
+/** The value of a numeric option, or its default when it is undefined. */
+export function checkNumber(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  least: number,
+  most: number,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number') throw new TypeError(`Option ${name} is not a number: ${String(value)}`);
+  if (!(value >= least && value <= most)) {
+    throw new RangeError(`Option ${name} is not between ${least} and ${most}: ${value}`);
+  }
+  if (!Number.isInteger(value) && value !== Number.POSITIVE_INFINITY) {
+    throw new RangeError(`Option ${name} is not an integer: ${value}`);
+  }
+  return value;
+}

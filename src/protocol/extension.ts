@@ -1,0 +1,64 @@
+/**
+ * The interface of an extension, RFC 6455 §9. The core knows extensions only through this file: which RSV bits
+ * they own (§5.2), and how they transform the payload of a message that carries those bits.
+ *
+ *     received payload -> decoder.write() -> decoder.read() ... -> message
+ *     message -> encoder.encode() -> sent payload
+ */
+
+/** Parameters of one extension in the order of the header field; a parameter without a value is `true` (§9.1). */
+export type ExtensionParameters = readonly (readonly [name: string, value: string | true])[];
+
+/** What an application configures: makes an {@link Extension} out of a negotiation. */
+export interface ExtensionFactory {
+  /** The registered name, such as `permessage-deflate`. */
+  readonly name: string;
+  /** Client: what to offer, best first. */
+  offers(): readonly ExtensionParameters[];
+  /** Server: takes one offer, or declines it with `null`. */
+  accept(offer: ExtensionParameters): AcceptedExtension | null;
+  /** Client: the server took an offer with these parameters; throws when they are not what was offered. */
+  confirm(response: ExtensionParameters): Extension;
+}
+
+/** An offer that the server takes, and what it answers. */
+export interface AcceptedExtension {
+  readonly parameters: ExtensionParameters;
+  readonly extension: Extension;
+}
+
+/** A negotiated extension of one connection. */
+export interface Extension {
+  readonly name: string;
+  /** The RSV bits it owns in the first byte of the first frame of a message: of 0x40, 0x20, 0x10 one or more. */
+  readonly rsv: number;
+  readonly decoder: MessageDecoder;
+  readonly encoder: MessageEncoder;
+  /** Frees what it holds; nothing is called after it. */
+  close(): void;
+}
+
+/** Turns the received payload of one message after another into its data. */
+export interface MessageDecoder {
+  /** Takes a part of the payload; `last` marks the end of the message. Never called while `read()` has more. */
+  write(payload: Buffer, last: boolean): void;
+  /**
+   * The next part of the data, or `null`: then it wants more payload, works elsewhere (`busy`), or the
+   * message is complete (`done`). Throws a `ProtocolError` to fail the connection.
+   */
+  read(): Buffer | null;
+  /** Works outside of the calling thread; `onready` is called when `read()` is worth calling. */
+  readonly busy: boolean;
+  /** All data of the message has been read. */
+  readonly done: boolean;
+  /** Set by the connection. */
+  onready: (() => void) | null;
+}
+
+/** Turns the data of one message after another into the payload to send. */
+export interface MessageEncoder {
+  /** Whether a message is worth it; asked once, before its first part. `size` is -1 when not known. */
+  wants(size: number): boolean;
+  /** A part of a message; a promise means that later parts and messages wait for it. */
+  encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;
+}
