@@ -1,0 +1,142 @@
+/** RFC 6455 §4.1: the client's side of the opening handshake, over plain header records. */
+
+import { HandshakeError } from '../errors.js';
+import type { Extension, ExtensionFactory } from '../protocol/extension.js';
+import { acceptKey } from './challenge.js';
+import {
+  checkFieldValue,
+  checkHeaders,
+  Fields,
+  formatExtensions,
+  type HeaderRecord,
+  parseExtensions,
+} from './fields.js';
+import { checkSubprotocols } from './subprotocol.js';
+
+/** What a client offers. */
+export interface ClientOffer {
+  /** Value of `Sec-WebSocket-Key`, from `makeKey()`; a new one for each request. */
+  readonly key: string;
+  /** Subprotocols, best first (§1.9). Default none. */
+  readonly subprotocols?: readonly string[];
+  /** Extensions, best first (§9.1). Default none. */
+  readonly extensions?: readonly ExtensionFactory[];
+}
+
+/** The head of a response: the status, and the fields as `rawHeaders` of `node:http`. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly rawHeaders: readonly string[];
+}
+
+/** What both sides agreed on. */
+export interface Agreement {
+  /** Empty when none was chosen. */
+  readonly subprotocol: string;
+  readonly extensions: readonly Extension[];
+}
+
+/**
+ * The header fields of the request, `Host` first (§4.1 items 4 to 12). `host` is a host name and, unless it is the
+ * default one, a port; a `Host` among `headers` takes its place.
+ *
+ * @throws TypeError for a subprotocol that is no token or there twice, and for `headers` that hold CR, LF or NUL, or
+ *   name a field of the handshake itself.
+ */
+export function requestFields(
+  host: string,
+  offer: ClientOffer,
+  headers: HeaderRecord = {},
+): [name: string, value: string][] {
+  const subprotocols = offer.subprotocols ?? [];
+  checkSubprotocols(subprotocols);
+  const offers = (offer.extensions ?? []).flatMap((factory) =>
+    factory.offers().map((parameters) => ({ name: factory.name, parameters })),
+  );
+  const extra = checkHeaders(headers);
+  const fields: [string, string][] = [
+    ['Upgrade', 'websocket'],
+    ['Connection', 'Upgrade'],
+    ['Sec-WebSocket-Key', offer.key],
+    ['Sec-WebSocket-Version', '13'],
+  ];
+  if (!extra.some(([name]) => name.toLowerCase() === 'host')) {
+    fields.unshift(['Host', checkFieldValue('Host', host)]);
+  }
+  if (subprotocols.length > 0) fields.push(['Sec-WebSocket-Protocol', subprotocols.join(', ')]);
+  if (offers.length > 0) fields.push(['Sec-WebSocket-Extensions', formatExtensions(offers)]);
+  return [...fields, ...extra];
+}
+
+/**
+ * Checks the server's response (§4.1, the list at the end) and returns what was agreed on.
+ *
+ *     response                                             outcome
+ *     status other than 101                                HandshakeError
+ *     Upgrade is not "websocket", once                     HandshakeError
+ *     Connection has no element "Upgrade"                  HandshakeError
+ *     Sec-WebSocket-Accept absent, repeated or wrong       HandshakeError
+ *     an extension not offered, refused, or there twice    HandshakeError
+ *     a subprotocol not offered, or more than one          HandshakeError
+ *
+ * @throws HandshakeError with the status and header fields of the response.
+ */
+export function checkResponse(response: ResponseHead, offer: ClientOffer): Agreement {
+  const fields = new Fields(response.rawHeaders);
+  const fail = (message: string, cause?: unknown): never => {
+    throw new HandshakeError(response.status, message, {
+      headers: fields.toRecord(),
+      ...(cause === undefined ? {} : { cause }),
+    });
+  };
+  if (response.status !== 101) fail(`Expected the server to switch protocols with 101: ${response.status}`);
+  if (fields.single('upgrade')?.toLowerCase() !== 'websocket') {
+    fail(`Expected one Upgrade field of websocket: ${fields.list('upgrade') ?? 'none'}`);
+  }
+  if (!fields.includes('connection', 'upgrade')) {
+    fail(`Expected a Connection field with upgrade: ${fields.list('connection') ?? 'none'}`);
+  }
+  const accept = acceptKey(offer.key);
+  if (fields.single('sec-websocket-accept') !== accept) {
+    fail(`Expected one Sec-WebSocket-Accept of ${accept}: ${fields.list('sec-websocket-accept') ?? 'none'}`);
+  }
+  const subprotocol = fields.list('sec-websocket-protocol');
+  if (subprotocol !== undefined && !offer.subprotocols?.includes(subprotocol)) {
+    fail(`Server chose a subprotocol that was not offered: ${subprotocol}`);
+  }
+  return {
+    subprotocol: subprotocol ?? '',
+    extensions: confirmExtensions(fields, offer.extensions ?? [], fail),
+  };
+}
+
+/** §9.1: the response may hold only what was offered, each extension once, and no RSV bit may have two owners. */
+function confirmExtensions(
+  fields: Fields,
+  factories: readonly ExtensionFactory[],
+  fail: (message: string, cause?: unknown) => never,
+): readonly Extension[] {
+  const value = fields.list('sec-websocket-extensions');
+  if (value === undefined) return [];
+  const extensions: Extension[] = [];
+  try {
+    let rsv = 0;
+    for (const { name, parameters } of parseExtensions(value) ??
+      fail(`Malformed Sec-WebSocket-Extensions: ${value}`)) {
+      const factory = factories.find((candidate) => candidate.name === name);
+      if (factory === undefined) return fail(`Server chose an extension that was not offered: ${name}`);
+      if (extensions.some((extension) => extension.name === name)) {
+        return fail(`Server chose an extension twice: ${name}`);
+      }
+      const extension = factory.confirm(parameters);
+      extensions.push(extension);
+      if ((rsv & extension.rsv) !== 0) fail(`Server chose extensions that exclude each other: ${value}`);
+      rsv |= extension.rsv;
+    }
+  } catch (error) {
+    for (const extension of extensions) extension.close();
+    if (error instanceof HandshakeError) throw error;
+    fail(`Server chose extension parameters that do not fit the offer: ${value}`, error);
+  }
+  return extensions;
+}

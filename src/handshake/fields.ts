@@ -1,0 +1,231 @@
+/**
+ * RFC 6455 §4.1, §4.2 and §9.1 with RFC 9110 §5: HTTP header fields, as far as the opening handshake needs them.
+ * Every scanner walks its input once; no regular expression meets what a peer sent.
+ */
+
+import type { ExtensionParameters } from '../protocol/extension.js';
+
+/** Header fields that an application gives; a field whose value is `undefined` is left out. */
+export type HeaderRecord = Readonly<Record<string, string | number | readonly string[] | undefined>>;
+
+/** One element of `Sec-WebSocket-Extensions`, RFC 6455 §9.1. */
+export interface ExtensionElement {
+  readonly name: string;
+  readonly parameters: ExtensionParameters;
+}
+
+/**
+ * Header fields of a received message: names without regard to letter case, duplicates kept.
+ * A peer's field names are keys of a Map, so that `__proto__` and `constructor` are names like any other.
+ */
+export class Fields {
+  readonly #values: Map<string, string[]> = new Map();
+
+  /** Takes a flat list as `rawHeaders` of `node:http`: name, value, name, value ... */
+  constructor(raw: readonly string[]) {
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      const name = raw[i]!.toLowerCase();
+      const value = trimSpace(raw[i + 1]!);
+      const values = this.#values.get(name);
+      if (values === undefined) this.#values.set(name, [value]);
+      else values.push(value);
+    }
+  }
+
+  /** Every value of a field in the order received; empty when it is absent. `name` is in lower case. */
+  all(name: string): readonly string[] {
+    return this.#values.get(name) ?? [];
+  }
+
+  /** The value of a field that must not be repeated: `undefined` when it is absent, or there more than once. */
+  single(name: string): string | undefined {
+    const values = this.all(name);
+    return values.length === 1 ? values[0] : undefined;
+  }
+
+  /** The value of a list field: repeated fields are one list (RFC 9110 §5.3). `undefined` when it is absent. */
+  list(name: string): string | undefined {
+    return this.#values.get(name)?.join(', ');
+  }
+
+  /** Whether a list field such as `Connection` has an element, given in lower case (RFC 9110 §5.6.1). */
+  includes(name: string, element: string): boolean {
+    return this.all(name).some((value) =>
+      value.split(',').some((item) => trimSpace(item).toLowerCase() === element),
+    );
+  }
+
+  /** A plain record without a prototype; repeated fields are joined, except `set-cookie`, which is an array. */
+  toRecord(): Record<string, string | string[]> {
+    const record: Record<string, string | string[]> = Object.create(null);
+    for (const [name, values] of this.#values) {
+      record[name] = name === 'set-cookie' ? values : values.join(', ');
+    }
+    return record;
+  }
+}
+
+/** Whether `text` is a token, RFC 9110 §5.6.2. */
+export function isToken(text: string): boolean {
+  return text.length > 0 && tokenEnd(text, 0) === text.length;
+}
+
+/**
+ * The elements of a `1#token` list, or `null` when one is empty or not a token. Stricter than RFC 9110 §5.6.1.2,
+ * which lets a recipient ignore empty elements: RFC 6455 §4.1 has subprotocols be non-empty strings.
+ */
+export function parseTokenList(value: string): string[] | null {
+  const tokens = value.split(',').map(trimSpace);
+  return tokens.every(isToken) ? tokens : null;
+}
+
+/**
+ * Parses `Sec-WebSocket-Extensions`; `null` when it does not follow the grammar of RFC 6455 §9.1, where white space
+ * may stand between any two words (the "implied *LWS rule"), and empty elements of the list are ignored.
+ *
+ *     extension-list  = 1#extension
+ *     extension       = token *( ";" token [ "=" ( token | quoted-string ) ] )
+ */
+export function parseExtensions(value: string): ExtensionElement[] | null {
+  const elements: ExtensionElement[] = [];
+  let at = skipSpace(value, 0);
+  const word = (): string | null => {
+    const start = at;
+    const end = tokenEnd(value, start);
+    if (end === start) return null;
+    at = skipSpace(value, end);
+    return value.slice(start, end);
+  };
+  const accept = (character: string): boolean => {
+    if (value[at] !== character) return false;
+    at = skipSpace(value, at + 1);
+    return true;
+  };
+  // §9.1: "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST conform to the
+  // 'token' ABNF."
+  const quoted = (): string | null => {
+    let content = '';
+    for (let i = at + 1; i < value.length; i++) {
+      if (value[i] === '"') {
+        at = skipSpace(value, i + 1);
+        return isToken(content) ? content : null;
+      }
+      if (value[i] === '\\') i++;
+      content += value[i] ?? '';
+    }
+    return null;
+  };
+
+  while (at < value.length) {
+    if (accept(',')) continue;
+    const name = word();
+    if (name === null) return null;
+    const parameters: [string, string | true][] = [];
+    while (accept(';')) {
+      const parameter = word();
+      if (parameter === null) return null;
+      let argument: string | true | null = true;
+      if (accept('=')) argument = value[at] === '"' ? quoted() : word();
+      if (argument === null) return null;
+      parameters.push([parameter, argument]);
+    }
+    if (at < value.length && !accept(',')) return null;
+    elements.push({ name, parameters });
+  }
+  return elements.length > 0 ? elements : null;
+}
+
+/** Writes `Sec-WebSocket-Extensions`, RFC 6455 §9.1; throws a TypeError for what is not a token. */
+export function formatExtensions(elements: readonly ExtensionElement[]): string {
+  const token = (text: string): string => {
+    if (!isToken(text)) throw new TypeError(`Invalid token in an extension: ${JSON.stringify(text)}`);
+    return text;
+  };
+  return elements
+    .map(({ name, parameters }) =>
+      [
+        token(name),
+        ...parameters.map(([key, value]) => (value === true ? token(key) : `${token(key)}=${token(value)}`)),
+      ].join('; '),
+    )
+    .join(', ');
+}
+
+/**
+ * Names and values of an application's header fields, checked: throws a TypeError for a name that is no token, a value
+ * that would start another field or end the head (CR, LF, NUL, and all that is not one byte), and for the fields that
+ * are the handshake's own.
+ */
+export function checkHeaders(headers: HeaderRecord): [name: string, value: string][] {
+  const fields: [string, string][] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) continue;
+    checkFieldName(name);
+    if (isReserved(name.toLowerCase())) {
+      throw new TypeError(`Header field is set by the handshake itself: ${name}`);
+    }
+    for (const one of Array.isArray(value) ? value : [value]) {
+      fields.push([name, checkFieldValue(name, typeof one === 'number' ? String(one) : one)]);
+    }
+  }
+  return fields;
+}
+
+/** Throws a TypeError when `name` is not a field name, RFC 9110 §5.1. */
+export function checkFieldName(name: string): void {
+  if (!isToken(name)) throw new TypeError(`Invalid header field name: ${JSON.stringify(name)}`);
+}
+
+/** Returns `value`; throws a TypeError when it cannot be the value of a header field, RFC 9110 §5.5. */
+export function checkFieldValue(name: string, value: string): string {
+  if (typeof value !== 'string')
+    throw new TypeError(`Header field ${name} is not a string: ${String(value)}`);
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    // Over 0xff counts too: written as one byte, U+010D would become CR.
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f || code > 0xff) {
+      throw new TypeError(`Invalid character in header field ${name}: ${JSON.stringify(value)}`);
+    }
+  }
+  return value;
+}
+
+/** What frames the message, and what §4 defines, is not for the application to set. */
+function isReserved(name: string): boolean {
+  return (
+    name === 'connection' ||
+    name === 'upgrade' ||
+    name === 'content-length' ||
+    name === 'transfer-encoding' ||
+    name.startsWith('sec-websocket-')
+  );
+}
+
+/** `text` without optional white space (SP and HTAB only) at both ends, RFC 9110 §5.6.3. */
+function trimSpace(text: string): string {
+  let end = text.length;
+  while (end > 0 && isSpace(text.charCodeAt(end - 1))) end--;
+  return text.slice(Math.min(skipSpace(text, 0), end), end);
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  while (isSpace(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/** RFC 9110 §5.6.2: the characters of a token, 1 for each. */
+const tokenCharacters = new Uint8Array(256);
+for (const character of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+  tokenCharacters[character.charCodeAt(0)] = 1;
+}
+
+function tokenEnd(text: string, from: number): number {
+  let at = from;
+  while (tokenCharacters[text.charCodeAt(at)] === 1) at++;
+  return at;
+}
