@@ -45,8 +45,10 @@ export interface MessageDecoder {
   /**
    * The next part of the data, or `null`: then it wants more payload, works elsewhere (`busy`), or the
    * message is complete (`done`). Throws a `ProtocolError` to fail the connection.
+   *
+   * @param most - what the size limit leaves: to produce more than one byte over it is of no use
    */
-  read(): Buffer | null;
+  read(most: number): Buffer | null;
   /** Works outside of the calling thread; `onready` is called when `read()` is worth calling. */
   readonly busy: boolean;
   /** All data of the message has been read. */

@@ -1,0 +1,336 @@
+/**
+ * One endpoint of a connection, RFC 6455 §6-§7, without I/O: bytes in, events out; messages in, bytes out.
+ *
+ *     push(bytes) ─▶ frames ─▶ [extension] ─▶ next(): Data, Ping, Pong, Close
+ *     send…()     ─▶ [extension] ─▶ frames ─▶ take(): bytes
+ */
+import { ProtocolError } from '../errors.js';
+import { closeBody, parseCloseBody } from './close-frame.js';
+import { ClosingHandshake, State } from './closing-handshake.js';
+import type { Extension } from './extension.js';
+import { FIN, headerSize, MAX_CONTROL_PAYLOAD } from './frame-header.js';
+import { FrameEvent, FrameParser } from './frame-parser.js';
+import { FrameWriter } from './frame-writer.js';
+import { type MessageOpcode, Opcode } from './opcode.js';
+import type { PreparedMessage } from './prepared-message.js';
+import { Utf8Validator } from './utf8.js';
+import { violation } from './violation.js';
+
+/** Which side of the connection an endpoint is: clients mask what they send, servers do not (§5.1). */
+export type Role = 'server' | 'client';
+
+/** What {@link Endpoint.next} found. */
+export const EndpointEvent = {
+  /** All that was pushed is used up. */
+  NeedData: 0,
+  /** A part of a message: `opcode`, `first`, `last`, `data` (`chunk[start, end)`). */
+  Data: 1,
+  /** A Ping, answered already: `control`. */
+  Ping: 2,
+  /** A Pong: `control`. */
+  Pong: 3,
+  /** The peer's Close frame, answered already: `closing.code`, `closing.reason`. Nothing follows it. */
+  Close: 4,
+  /** An extension works elsewhere; its `decoder.onready` tells when `next()` is worth calling again. */
+  Busy: 5,
+} as const;
+
+/** One of {@link EndpointEvent}. */
+export type EndpointEvent = (typeof EndpointEvent)[keyof typeof EndpointEvent];
+
+/** What an {@link Endpoint} is made with. */
+export interface EndpointOptions {
+  readonly role: Role;
+  /** Most bytes of a message, counted behind the extensions. Default `Infinity`. */
+  readonly maxMessageSize?: number;
+  /** The negotiated extension that transforms payloads, if any. */
+  readonly extension?: Extension;
+}
+
+const empty: Buffer = Buffer.alloc(0);
+
+/** Enforces fragmentation, UTF-8, the size limit and the closing handshake. */
+export class Endpoint {
+  /** Of the data event at hand. */
+  opcode: MessageOpcode = Opcode.Binary;
+  first = false;
+  last = false;
+  chunk: Buffer = empty;
+  start = 0;
+  end = 0;
+  /** The payload of the Ping or Pong at hand. */
+  control: Buffer = empty;
+  /** Bytes of the message at hand: those of its frames whose headers came, or those its extension gave. */
+  received = 0;
+  /** Most bytes of a message; a change applies from the next header on. */
+  maxMessageSize: number;
+  readonly closing: ClosingHandshake = new ClosingHandshake();
+
+  /** A message was begun and not finished. */
+  #receiving = false;
+  /** No data event has told of it yet. */
+  #fresh = false;
+  /** Its payload goes through the extension. */
+  #decoding = false;
+  /** The payload of the last Ping that is not answered yet. */
+  #pong: Buffer | null = null;
+  /** A message was begun to be sent and not finished. */
+  #sending = false;
+  #encoding = false;
+  /** A promise of the encoder is not settled yet. */
+  #waiting = false;
+  #failed = false;
+  readonly #masks: boolean;
+  readonly #parser: FrameParser;
+  readonly #writer: FrameWriter;
+  readonly #utf8: Utf8Validator = new Utf8Validator();
+  readonly #extension: Extension | null;
+
+  constructor(options: EndpointOptions) {
+    this.#masks = options.role === 'client';
+    this.#extension = options.extension ?? null;
+    this.#parser = new FrameParser(!this.#masks, this.#extension?.rsv);
+    this.#writer = new FrameWriter(this.#masks);
+    this.maxMessageSize = options.maxMessageSize ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Every byte of the text at hand so far is ASCII. */
+  get ascii(): boolean {
+    return this.#utf8.ascii;
+  }
+
+  /** Takes a received buffer, which belongs to the endpoint from here on: payloads are unmasked in place. */
+  push(chunk: Buffer): void {
+    if (!this.#ended) this.#parser.push(chunk);
+  }
+
+  /**
+   * Finds the next event. A violation is thrown as a `ProtocolError`, with the Close frame that fails the
+   * connection laid down for {@link take}; after it, and after a Close event, all input is ignored.
+   */
+  next(): EndpointEvent {
+    if (this.#ended) return EndpointEvent.NeedData;
+    try {
+      return this.#next();
+    } catch (error) {
+      if (error instanceof ProtocolError) this.fail(error.closeCode, error.message);
+      throw error;
+    }
+  }
+
+  /**
+   * Sends a message, or one fragment of it. The first fragment sets the opcode, `fin` marks the last.
+   *
+   * @returns a promise when an extension works on it elsewhere: nothing else may be sent before it settles
+   */
+  send(
+    opcode: MessageOpcode,
+    data: string | Uint8Array,
+    fin = true,
+    compress = true,
+  ): Promise<void> | undefined {
+    this.#assertOpen();
+    let first: number = this.#sending ? Opcode.Continuation : opcode;
+    if (fin) first |= FIN;
+    if (!this.#sending && this.#extension !== null) {
+      this.#encoding = compress && this.#extension.encoder.wants(fin ? Buffer.byteLength(data) : -1);
+      if (this.#encoding) first |= this.#extension.rsv;
+    }
+    this.#sending = !fin;
+    if (this.#encoding) return this.#encode(first, data, fin);
+    this.#write(first, data);
+    return undefined;
+  }
+
+  /** Sends a message that was framed before, when this endpoint can use the frame. */
+  sendPrepared(message: PreparedMessage, compress = true): Promise<void> | undefined {
+    if (this.#masks || this.#sending || (compress && this.#extension !== null)) {
+      return this.send(message.opcode, message.data, true, compress);
+    }
+    this.#assertOpen();
+    this.#writer.raw(message.frame);
+    return undefined;
+  }
+
+  /** Sends a Ping (§5.5.2); throws a RangeError for a payload of more than 125 bytes. */
+  sendPing(payload: Uint8Array): void {
+    this.#assertOpen();
+    this.#writer.frame(FIN | Opcode.Ping, controlPayload(payload));
+  }
+
+  /** Sends a Pong that no Ping asked for, "a unidirectional heartbeat" (§5.5.3). */
+  sendPong(payload: Uint8Array): void {
+    this.#assertOpen();
+    this.#writer.frame(FIN | Opcode.Pong, controlPayload(payload));
+  }
+
+  /** Begins the closing handshake (§7.1.2); throws a RangeError or TypeError for what no Close frame may hold. */
+  sendClose(code?: number, reason?: string): void {
+    const body = closeBody(code, reason);
+    if (!this.closing.sent) this.#close(body);
+  }
+
+  /** Fails the connection (§7.1.7): sends a Close frame, unless one was sent, and ignores all input. */
+  fail(code: number, reason: string): void {
+    if (!this.closing.sent) this.#close(closeBody(code, reason.slice(0, MAX_CONTROL_PAYLOAD - 2)));
+    this.#failed = true;
+  }
+
+  /** The connection under the endpoint is closed; `closing.info` tells how. */
+  closed(): void {
+    this.closing.state = State.Closed;
+    this.#extension?.close();
+  }
+
+  /** Bytes that {@link take} would give. */
+  get pending(): number {
+    return (
+      this.#writer.size +
+      (this.#pong === null ? 0 : headerSize(this.#pong.length, this.#masks) + this.#pong.length)
+    );
+  }
+
+  /** Takes the bytes to send. Of several Pings since the last call only the latest is answered (§5.5.3). */
+  take(): Buffer[] {
+    this.#answerPing();
+    return this.#writer.take();
+  }
+
+  get #ended(): boolean {
+    return this.#failed || this.closing.received;
+  }
+
+  #next(): EndpointEvent {
+    const parser = this.#parser;
+    if (this.#decoding) {
+      const event = this.#decode();
+      if (event !== EndpointEvent.NeedData) return event;
+    }
+    for (;;) {
+      switch (parser.next()) {
+        case FrameEvent.NeedData:
+          return EndpointEvent.NeedData;
+        case FrameEvent.Header:
+          this.#onHeader();
+          break;
+        case FrameEvent.Payload: {
+          const last = parser.fin && parser.remaining === 0;
+          if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
+          this.#extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
+          const event = this.#decode();
+          if (event !== EndpointEvent.NeedData) return event;
+          break;
+        }
+        case FrameEvent.Control:
+          return this.#onControl();
+      }
+    }
+  }
+
+  /** §5.4, and the limit at the header: nothing is allocated for what a peer only announces. */
+  #onHeader(): void {
+    const { opcode, rsv, length } = this.#parser;
+    if (opcode === Opcode.Continuation) {
+      if (!this.#receiving) throw violation('unexpectedContinuation');
+    } else {
+      if (this.#receiving) throw violation('unfinishedMessage');
+      this.#receiving = true;
+      this.#fresh = true;
+      this.#decoding = rsv !== 0;
+      this.opcode = opcode as MessageOpcode;
+      this.received = 0;
+      this.#utf8.reset();
+    }
+    if (!this.#decoding) this.#count(length);
+  }
+
+  #count(length: number): void {
+    this.received += length;
+    if (this.received > this.maxMessageSize) throw violation('messageTooBig', `${this.received} bytes`);
+  }
+
+  #onData(chunk: Buffer, start: number, end: number, last: boolean): EndpointEvent {
+    this.chunk = chunk;
+    this.start = start;
+    this.end = end;
+    this.first = this.#fresh;
+    this.last = last;
+    this.#fresh = false;
+    if (last) this.#receiving = false;
+    if (this.opcode === Opcode.Text) {
+      const valid = this.#utf8.push(chunk, start, end) && (!last || this.#utf8.complete);
+      if (!valid) throw violation('invalidUtf8');
+    }
+    return EndpointEvent.Data;
+  }
+
+  #decode(): EndpointEvent {
+    const { decoder } = this.#extension!;
+    const data = decoder.read(this.maxMessageSize - this.received);
+    if (data === null && !decoder.done) return decoder.busy ? EndpointEvent.Busy : EndpointEvent.NeedData;
+    const part = data ?? empty;
+    this.#count(part.length);
+    if (decoder.done) this.#decoding = false;
+    return this.#onData(part, 0, part.length, decoder.done);
+  }
+
+  #onControl(): EndpointEvent {
+    const { opcode, control } = this.#parser;
+    this.control = control;
+    if (opcode === Opcode.Pong) return EndpointEvent.Pong;
+    if (opcode === Opcode.Ping) {
+      // §5.5.2: a Pong is due "unless it already received a Close frame"; after our own none may be sent
+      if (!this.closing.sent) this.#pong = control;
+      return EndpointEvent.Ping;
+    }
+    const { code, reason } = parseCloseBody(control);
+    this.closing.onReceived(code, reason);
+    // §5.5.1: "it typically echos the status code it received"
+    if (!this.closing.sent) this.#close(control.subarray(0, 2));
+    return EndpointEvent.Close;
+  }
+
+  #assertOpen(): void {
+    if (this.closing.sent) throw new Error('Tried to send behind a Close frame');
+    if (this.#waiting) throw new Error('Tried to send while an extension still works on the last message');
+  }
+
+  #write(first: number, data: string | Uint8Array): void {
+    if (typeof data === 'string') this.#writer.text(first, data);
+    else this.#writer.frame(first, data);
+  }
+
+  #encode(first: number, data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    const payload = this.#extension!.encoder.encode(bytes, fin);
+    if (!(payload instanceof Promise)) {
+      this.#write(first, payload);
+      return undefined;
+    }
+    this.#waiting = true;
+    return payload
+      .then((encoded) => {
+        if (!this.closing.sent) this.#write(first, encoded);
+      })
+      .finally(() => {
+        this.#waiting = false;
+      });
+  }
+
+  #close(body: Uint8Array): void {
+    this.#answerPing();
+    this.#writer.frame(FIN | Opcode.Close, body);
+    this.closing.onSent();
+  }
+
+  #answerPing(): void {
+    if (this.#pong === null) return;
+    this.#writer.frame(FIN | Opcode.Pong, this.#pong);
+    this.#pong = null;
+  }
+}
+
+function controlPayload(payload: Uint8Array): Uint8Array {
+  if (payload.length <= MAX_CONTROL_PAYLOAD) return payload;
+  throw new RangeError(`Tried to send a control frame with more than 125 bytes: ${payload.length}`);
+}
