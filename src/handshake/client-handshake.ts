@@ -4,8 +4,8 @@ import { HandshakeError } from '../errors.js';
 import type { Extension, ExtensionFactory } from '../protocol/extension.js';
 import { acceptKey } from './challenge.js';
 import {
+  checkExtraHeaders,
   checkFieldValue,
-  checkHeaders,
   Fields,
   formatExtensions,
   type HeaderRecord,
@@ -53,7 +53,7 @@ export function requestFields(
   const offers = (offer.extensions ?? []).flatMap((factory) =>
     factory.offers().map((parameters) => ({ name: factory.name, parameters })),
   );
-  const extra = checkHeaders(headers);
+  const extra = checkExtraHeaders(headers);
   const fields: [string, string][] = [
     ['Upgrade', 'websocket'],
     ['Connection', 'Upgrade'],

@@ -152,23 +152,36 @@ export function formatExtensions(elements: readonly ExtensionElement[]): string 
 }
 
 /**
- * Names and values of an application's header fields, checked: throws a TypeError for a name that is no token, a value
- * that would start another field or end the head (CR, LF, NUL, and all that is not one byte), and for the fields that
- * are the handshake's own.
+ * Names and values of an application's header fields. Throws a TypeError for a name that is no token, and for a value
+ * that would start another field or end the head: CR, LF, NUL, and all that is not one byte.
  */
 export function checkHeaders(headers: HeaderRecord): [name: string, value: string][] {
   const fields: [string, string][] = [];
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) continue;
     checkFieldName(name);
-    if (isReserved(name.toLowerCase())) {
-      throw new TypeError(`Header field is set by the handshake itself: ${name}`);
-    }
     for (const one of Array.isArray(value) ? value : [value]) {
       fields.push([name, checkFieldValue(name, typeof one === 'number' ? String(one) : one)]);
     }
   }
   return fields;
+}
+
+/** As {@link checkHeaders}; also throws a TypeError for a field that the opening handshake itself sets (§4). */
+export function checkExtraHeaders(headers: HeaderRecord): [name: string, value: string][] {
+  const fields = checkHeaders(headers);
+  for (const [name] of fields) {
+    const lower = name.toLowerCase();
+    if (isFraming(lower) || lower === 'upgrade' || lower.startsWith('sec-websocket-')) {
+      throw new TypeError(`Header field is set by the handshake itself: ${name}`);
+    }
+  }
+  return fields;
+}
+
+/** Whether a field, its name in lower case, says where a message ends, or what becomes of the connection behind it. */
+export function isFraming(name: string): boolean {
+  return name === 'connection' || name === 'content-length' || name === 'transfer-encoding';
 }
 
 /** Throws a TypeError when `name` is not a field name, RFC 9110 §5.1. */
@@ -188,17 +201,6 @@ export function checkFieldValue(name: string, value: string): string {
     }
   }
   return value;
-}
-
-/** What frames the message, and what §4 defines, is not for the application to set. */
-function isReserved(name: string): boolean {
-  return (
-    name === 'connection' ||
-    name === 'upgrade' ||
-    name === 'content-length' ||
-    name === 'transfer-encoding' ||
-    name.startsWith('sec-websocket-')
-  );
 }
 
 /** `text` without optional white space (SP and HTAB only) at both ends, RFC 9110 §5.6.3. */

@@ -1,0 +1,97 @@
+/**
+ * RFC 6455 §4.2.2 item 4 and §10.2: which web pages may open a connection. Browsers let any page open a WebSocket to
+ * any host, cookies included, and name the page in `Origin`; nobody but the server checks it.
+ */
+
+/**
+ * Which origins are allowed. Only a request with an `Origin` is checked: clients other than browsers send none.
+ *
+ * - A list of hosts (`example.com`, `localhost:3000`; over http and https, and without a port only the default one),
+ *   of origins (`https://example.com`), and of either for all subdomains (`*.example.com`, `https://*.example.com`;
+ *   not `example.com` itself). The origin `null` of sandboxed pages must be listed as `null`.
+ * - `'*'` for every page in the world.
+ * - A function.
+ *
+ * The default is the server's own origin: scheme, host and port as in `Host`. Behind a proxy that ends TLS or changes
+ * `Host`, list the public origin.
+ */
+export type OriginPolicy<Request> =
+  | '*'
+  | readonly string[]
+  | ((origin: string, request: Request) => boolean | Promise<boolean>);
+
+/** `own` is the origin of the server itself, such as `https://example.com:8443`. */
+export type OriginCheck<Request> = (
+  origin: string,
+  own: string,
+  request: Request,
+) => boolean | Promise<boolean>;
+
+/** Makes a check of a policy; `undefined` asks for the same origin. Throws a TypeError for what is no policy. */
+export function compileOrigins<Request>(policy: OriginPolicy<Request> | undefined): OriginCheck<Request> {
+  if (policy === undefined) return (origin, own) => isSameOrigin(origin, own);
+  if (policy === '*') return () => true;
+  if (typeof policy === 'function') return (origin, _own, request) => policy(origin, request);
+  if (!Array.isArray(policy)) {
+    throw new TypeError(`Expected origins to be '*', an array or a function: ${String(policy)}`);
+  }
+  const rules = policy.map(compileRule);
+  return (origin) => {
+    const parsed = parseOrigin(origin);
+    return rules.some((rule) => rule(origin, parsed));
+  };
+}
+
+/** §10.2: compared without regard to letter case, default ports left out; `null` is never the same. */
+function isSameOrigin(origin: string, own: string): boolean {
+  const a = parseOrigin(origin);
+  const b = parseOrigin(own);
+  return a !== null && b !== null && a.scheme === b.scheme && a.host === b.host;
+}
+
+/** A serialized origin (RFC 6454 §6.2) in lower case; `host` has the port, unless it is the default one. */
+interface Origin {
+  readonly scheme: string;
+  readonly host: string;
+}
+
+function parseOrigin(text: string): Origin | null {
+  const end = text.indexOf('://');
+  const scheme = text.slice(0, Math.max(end, 0)).toLowerCase();
+  const host = text.slice(end + 3).toLowerCase();
+  if (scheme === '' || !isHost(host)) return null;
+  return { scheme, host: withoutDefaultPort(host, scheme) };
+}
+
+function compileRule(entry: string): (origin: string, parsed: Origin | null) => boolean {
+  if (entry === '*') return () => true;
+  if (entry === 'null') return (origin) => origin === 'null';
+  const rule = parseOrigin(String(entry).includes('://') ? entry : `*://${entry}`);
+  if (rule === null) throw new TypeError(`Option origins has an entry that is no host or origin: ${entry}`);
+  const { scheme } = rule;
+  const pattern = rule.host.startsWith('*.');
+  const wanted = pattern ? rule.host.slice(1) : rule.host;
+  return (_origin, parsed) => {
+    if (parsed === null) return false;
+    const web = parsed.scheme === 'http' || parsed.scheme === 'https';
+    if (scheme === '*' ? !web : scheme !== parsed.scheme) return false;
+    const host = withoutDefaultPort(wanted, parsed.scheme);
+    // The dot stays part of the suffix: `*.good.com` is neither `evilgood.com` nor `good.com.evil`.
+    return pattern ? parsed.host.length > host.length && parsed.host.endsWith(host) : parsed.host === host;
+  };
+}
+
+function withoutDefaultPort(host: string, scheme: string): string {
+  if (scheme === 'http' && host.endsWith(':80')) return host.slice(0, -3);
+  if (scheme === 'https' && host.endsWith(':443')) return host.slice(0, -4);
+  return host;
+}
+
+/** Host and port, and nothing of a URL that could hide another host: no path, query, user or white space. */
+function isHost(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code <= 0x20 || code >= 0x7f || '/\\?#@,'.includes(text[i]!)) return false;
+  }
+  return text !== '';
+}
