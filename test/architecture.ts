@@ -13,7 +13,7 @@
  */
 
 import { posix } from 'node:path';
-import { parseAst } from 'vitest/node';
+import { type Node, nodesOf } from './ast.js';
 
 interface Layer {
   /** Imports go from a higher rank to a lower one, or stay inside the layer. */
@@ -63,7 +63,7 @@ export function checkSource(path: string, text: string): string[] {
   const faults: string[] = [];
   const lines = text.split('\n').length - 1;
   if (lines > maxLines) faults.push(`has ${lines} lines, over ${maxLines}`);
-  for (const node of nodesOf(parseAst(text, { lang: 'ts' }))) {
+  for (const node of nodesOf(text)) {
     const specifier = importOf(node);
     const fault = specifier === undefined ? checkNode(node, name, layer) : checkImport(path, specifier);
     if (fault) faults.push(fault);
@@ -90,25 +90,6 @@ function checkImport(path: string, specifier: string): string | undefined {
   if (target === name) return undefined;
   const below = layer.publicOnly ? target === 'entry' : (layers.get(target)?.rank ?? 9) < layer.rank;
   return below ? undefined : `imports ${specifier}: ${name} is not above ${target}`;
-}
-
-/** A node of an ESTree, by the fields that are looked at. */
-interface Node {
-  readonly type: string;
-  readonly name?: unknown;
-  readonly value?: unknown;
-  readonly source?: Node | null;
-  readonly object?: Node;
-  readonly property?: Node;
-  readonly key?: Node;
-  readonly callee?: Node;
-  readonly arguments?: readonly Node[];
-}
-
-function* nodesOf(value: unknown): Generator<Node> {
-  if (value === null || typeof value !== 'object') return;
-  if ('type' in value) yield value as Node;
-  for (const child of Object.values(value)) yield* nodesOf(child);
 }
 
 /** What a node imports: declarations, re-exports, `import()`, `import('x').Type` and `require()`. */
