@@ -1,0 +1,254 @@
+/** RFC 6455 §4.2.2: a server answers the opening handshake, on a socket that `node:http` has read the request from. */
+
+import type { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import {
+  type ConnectionOptions,
+  checkNames,
+  checkNumber,
+  connectionOptionNames,
+  type ResolvedConnectionOptions,
+  resolveConnectionOptions,
+} from '../connection/options.js';
+import { WebSocketConnection } from '../connection/websocket-connection.js';
+import { HandshakeError } from '../errors.js';
+import { checkExtraHeaders, type HeaderRecord } from '../handshake/fields.js';
+import { compileOrigins, type OriginCheck, type OriginPolicy } from '../handshake/origin.js';
+import {
+  checkRequest,
+  type Rejection,
+  type RequestHead,
+  type ServerHandshake,
+  type SwitchingProtocols,
+  switchProtocols,
+} from '../handshake/server-handshake.js';
+import { checkSubprotocols, chooseSubprotocol, type SubprotocolChoice } from '../handshake/subprotocol.js';
+import type { ExtensionFactory } from '../protocol/extension.js';
+import { answer, refuse } from './refuse.js';
+
+/** What {@link AcceptOptions.authenticate} decides: nothing or `true` accepts, `false` is 401. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing accepts.
+export type Authentication = Rejection | boolean | undefined | void;
+
+/** Options of {@link accept}. */
+export interface AcceptOptions extends ConnectionOptions {
+  /** Which web pages may connect (RFC 6455 §10.2). Default: those of the server's own origin. */
+  readonly origins?: OriginPolicy<IncomingMessage>;
+  /** Subprotocols, best first, or a function that chooses among those offered (§1.9). Default none. */
+  readonly subprotocols?: SubprotocolChoice<IncomingMessage>;
+  /** Extensions that may be negotiated (§9.1). Default none. */
+  readonly extensions?: readonly ExtensionFactory[];
+  /** More header fields of the 101 response. */
+  readonly headers?: HeaderRecord | ((request: IncomingMessage) => HeaderRecord);
+  /**
+   * Decides whether the request is accepted, after all other checks. It can answer any HTTP status with a
+   * {@link Rejection}; what it throws is answered with 500. `signal` is aborted when the time is over, the peer is
+   * gone, or the server closes.
+   */
+  readonly authenticate?: (
+    request: IncomingMessage,
+    context: { readonly signal: AbortSignal },
+  ) => Authentication | Promise<Authentication>;
+  /** Milliseconds that `origins` and `authenticate` may take together; 503 when they are over. Default 10_000. */
+  readonly handshakeTimeout?: number;
+  /** Refuses handshakes under way with 503 when it is aborted; later ones too. */
+  readonly signal?: AbortSignal;
+}
+
+/** {@link AcceptOptions} checked, with every default filled in. */
+export interface ResolvedAcceptOptions {
+  readonly connection: ResolvedConnectionOptions;
+  readonly checkOrigin: OriginCheck<IncomingMessage>;
+  readonly subprotocols: SubprotocolChoice<IncomingMessage>;
+  readonly extensions: readonly ExtensionFactory[];
+  readonly headers: (request: IncomingMessage) => HeaderRecord;
+  readonly authenticate: AcceptOptions['authenticate'];
+  readonly handshakeTimeout: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The names of {@link AcceptOptions}, for `checkNames`. */
+export const acceptOptionNames: readonly string[] = [
+  ...connectionOptionNames,
+  'origins',
+  'subprotocols',
+  'extensions',
+  'headers',
+  'authenticate',
+  'handshakeTimeout',
+  'signal',
+];
+
+const upgraded = new WeakSet<Duplex>();
+
+/**
+ * Answers one upgrade request of a `node:http` or `node:https` server, and opens the connection (RFC 6455 §4.2.2).
+ * Call it in the `upgrade` event, before anything is awaited: until then nobody listens to errors of the socket.
+ *
+ * ```ts
+ * httpServer.on('upgrade', async (request, socket, head) => {
+ *   const ws = await accept(request, socket, head, { subprotocols: ['chat'] });
+ *   ws.on('message', (data) => ws.send(data));
+ * });
+ * ```
+ *
+ * @throws HandshakeError when the request was refused; the peer has been answered then, and the socket is closed.
+ *   Its `status` is 0 when the peer was gone before it could be answered, or the socket was upgraded already.
+ * @throws TypeError or RangeError for an option that is wrong; the peer is answered with 500.
+ */
+export async function accept(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+  options: AcceptOptions = {},
+): Promise<WebSocketConnection> {
+  let resolved: ResolvedAcceptOptions;
+  try {
+    checkNames(options, acceptOptionNames);
+    resolved = resolveAcceptOptions(options);
+  } catch (error) {
+    refuse(socket, { status: 500 });
+    throw error;
+  }
+  return upgrade(request, socket, head, resolved);
+}
+
+/** {@link accept} with options that are checked already; a given `refusal` is answered in place of the upgrade. */
+export async function upgrade(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+  options: ResolvedAcceptOptions,
+  refusal?: Rejection,
+): Promise<WebSocketConnection> {
+  if (upgraded.has(socket))
+    throw new HandshakeError(0, 'Tried to upgrade a socket that was upgraded already');
+  upgraded.add(socket);
+  // The peer may reset at any moment from now on, and node:http has taken its own listener off the socket.
+  socket.on('error', ignore);
+  if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
+
+  let outcome: Rejection | Agreement;
+  try {
+    outcome = refusal ?? (await negotiate(request, socket, options));
+  } catch (error) {
+    throw refuse(socket, { status: 500 }, error);
+  }
+  if ('status' in outcome) throw refuse(socket, outcome);
+
+  socket.write(outcome.head, 'latin1');
+  const connection = new WebSocketConnection(socket, {
+    role: 'server',
+    options: options.connection,
+    subprotocol: outcome.subprotocol,
+    extensions: outcome.extensions,
+    head,
+  });
+  socket.off('error', ignore);
+  return connection;
+}
+
+/** Checks the options; throws TypeError or RangeError by name. */
+export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOptions {
+  const { subprotocols = [], extensions = [], headers = {}, authenticate } = options;
+  if (typeof subprotocols !== 'function') checkSubprotocols(subprotocols);
+  if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
+  if (typeof headers !== 'function') checkExtraHeaders(headers);
+  if (authenticate !== undefined && typeof authenticate !== 'function') {
+    throw new TypeError('Option authenticate is not a function');
+  }
+  return {
+    connection: resolveConnectionOptions(options),
+    checkOrigin: compileOrigins(options.origins),
+    subprotocols,
+    extensions,
+    headers: typeof headers === 'function' ? headers : () => headers,
+    authenticate,
+    handshakeTimeout: checkNumber('handshakeTimeout', options.handshakeTimeout, 10_000, 1, 0x7fff_ffff),
+    signal: options.signal,
+  };
+}
+
+interface Agreement extends SwitchingProtocols {
+  readonly subprotocol: string;
+}
+
+/** All that is decided before a byte is written; throws only what is the application's fault. */
+async function negotiate(
+  request: IncomingMessage,
+  socket: Duplex,
+  options: ResolvedAcceptOptions,
+): Promise<Rejection | Agreement> {
+  // node:http emits 'upgrade' only for a request with this field. If it is not there, maxHeadersCount has hidden it.
+  if (request.headers.upgrade === undefined) return { status: 400, body: 'Expected fewer header fields' };
+  const handshake = checkRequest(requestHead(request));
+  if ('status' in handshake) return handshake;
+  const rejection = await admit(request, socket, handshake, options);
+  if (rejection !== undefined) return rejection;
+  const subprotocol = chooseSubprotocol(handshake.subprotocols, options.subprotocols, request);
+  const headers = options.headers(request);
+  return {
+    subprotocol,
+    ...switchProtocols(handshake, { subprotocol, headers, extensions: options.extensions }),
+  };
+}
+
+/** The head of a request of `node:http`. */
+export function requestHead(request: IncomingMessage): RequestHead {
+  const { method = '', url = '', httpVersion, rawHeaders } = request;
+  return { method, target: url, httpVersion, rawHeaders };
+}
+
+/** Lets the application decide, for as long as there is time, a peer, and no reason to stop. */
+async function admit(
+  request: IncomingMessage,
+  socket: Duplex,
+  handshake: ServerHandshake,
+  options: ResolvedAcceptOptions,
+): Promise<Rejection | undefined> {
+  const controller = new AbortController();
+  let stop!: (body: string) => void;
+  const stopped = new Promise<Rejection>((resolve) => {
+    stop = (body) => {
+      resolve({ status: 503, body });
+      controller.abort();
+    };
+  });
+  const onAbort = (): void => stop('The server takes no more connections');
+  const onClose = (): void => stop('The peer is gone');
+  const timer = setTimeout(stop, options.handshakeTimeout, 'The opening handshake took too long');
+  socket.once('close', onClose);
+  options.signal?.addEventListener('abort', onAbort);
+  if (options.signal?.aborted) onAbort();
+  try {
+    const rejection = await Promise.race([stopped, decide(request, handshake, options, controller.signal)]);
+    return rejection ?? (socket.writable ? undefined : { status: 503 });
+  } finally {
+    clearTimeout(timer);
+    socket.off('close', onClose);
+    options.signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The origin check of §4.2.2 item 4, then the application's authentication. */
+async function decide(
+  request: IncomingMessage,
+  { host, origin }: ServerHandshake,
+  options: ResolvedAcceptOptions,
+  signal: AbortSignal,
+): Promise<Rejection | undefined> {
+  if (origin !== undefined) {
+    const own = `${'encrypted' in request.socket ? 'https' : 'http'}://${host}`;
+    const allowed = await options.checkOrigin(origin, own, request);
+    if (allowed !== true) return { status: 403, body: `Origin ${origin} is not allowed at ${own}` };
+  }
+  if (options.authenticate === undefined || signal.aborted) return undefined;
+  const result = await options.authenticate(request, { signal });
+  if (result === undefined || result === true) return undefined;
+  const rejection = result === false ? { status: 401 } : result;
+  answer(rejection);
+  return rejection;
+}
+
+function ignore(): void {}

@@ -1,0 +1,39 @@
+/** The HTTP server of a WebSocketServer that has a port of its own. */
+
+import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** An HTTP server that gives a request so much time, and can be stopped with all of its sockets. */
+export class OwnServer {
+  readonly server: Server;
+  readonly #sockets: Set<Socket> = new Set();
+  #stopped: Promise<void> | undefined;
+
+  /** A request head that takes longer than `timeout` milliseconds is answered with 408 before they are over. */
+  constructor(timeout: number) {
+    const connectionsCheckingInterval = Math.ceil(timeout / 10);
+    const headersTimeout = Math.max(1, timeout - connectionsCheckingInterval);
+    this.server = createServer({
+      connectionsCheckingInterval,
+      headersTimeout,
+      requestTimeout: headersTimeout,
+    });
+    this.server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  /** Takes no more connections. */
+  stop(): void {
+    // Without a name to look up, listen() is done at once; with one, it may come to an end only later.
+    if (!this.server.listening) this.server.once('listening', () => this.server.close());
+    this.#stopped = new Promise((resolve) => this.server.close(() => resolve()));
+  }
+
+  /** Destroys the sockets that are left; resolves when all is closed. Call {@link stop} first. */
+  async destroy(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await this.#stopped;
+  }
+}
