@@ -5,6 +5,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 20_000,
+    // The counts, for .ci/run.
+    reporters: 'CI' in process.env ? ['default', 'json'] : ['default'],
+    outputFile: { json: '.cache/vitest.json' },
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts'],

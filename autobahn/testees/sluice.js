@@ -1,12 +1,13 @@
 /** Sluice as Autobahn's peer, with its default limits. */
 
+import { once } from 'node:events';
 import { connect, WebSocketServer } from '../../dist/index.js';
 
 /** Starts an echo server on 127.0.0.1 and resolves to its port. */
 export async function listen() {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   server.on('connection', echo);
-  await server.listening;
+  await once(server, 'listening');
   return server.address().port;
 }
 
