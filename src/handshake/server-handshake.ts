@@ -144,15 +144,13 @@ export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice
 
 /** The path of a request target in origin-form or absolute-form, without its query; `null` when it has none. */
 export function pathOf(target: string): string | null {
-  let start = 0;
-  if (!target.startsWith('/')) {
-    const scheme = target.indexOf('://');
-    if (scheme < 1) return null;
-    start = target.indexOf('/', scheme + 3);
-    if (start < 0) return '/';
-  }
-  const query = target.indexOf('?', start);
-  return query < 0 ? target.slice(start) : target.slice(start, query);
+  const query = target.indexOf('?');
+  const path = query < 0 ? target : target.slice(0, query);
+  if (path.startsWith('/')) return path;
+  const scheme = path.indexOf('://');
+  if (scheme < 1) return null;
+  const start = path.indexOf('/', scheme + 3);
+  return start < 0 ? '/' : path.slice(start);
 }
 
 /**
