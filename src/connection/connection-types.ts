@@ -1,0 +1,60 @@
+/** Types around a connection: its events, and what it is made with. */
+import type { CloseInfo } from '../protocol/closing-handshake.js';
+import type { Role } from '../protocol/endpoint.js';
+import type { Extension } from '../protocol/extension.js';
+import type { MessageType } from './message-reader.js';
+import type { ResolvedConnectionOptions } from './options.js';
+
+/** Events of a `WebSocketConnection` and their arguments. */
+export interface ConnectionEvents {
+  /**
+   * A whole message: a string if it is text, else a view of the receive buffer, valid for as long as it is
+   * held, and pinning that buffer for that time. The first listener decides how messages are consumed.
+   */
+  message: [data: string | Buffer, type: MessageType];
+  /** A Ping came, and was answered. */
+  ping: [payload: Buffer];
+  /** A Pong came. */
+  pong: [payload: Buffer];
+  /** Everything has left, after a `send()` that returned false. */
+  drain: [];
+  /** The connection is closed; once, and last. */
+  close: [info: CloseInfo];
+  /** Why the connection failed, in front of `close`. Never thrown when nobody listens. */
+  error: [error: Error];
+}
+
+/** What a `WebSocketConnection` is made with, behind the opening handshake. */
+export interface ConnectionInit {
+  readonly role: Role;
+  readonly options: ResolvedConnectionOptions;
+  /** The negotiated subprotocol; none by default. */
+  readonly subprotocol?: string;
+  /** The negotiated extensions; at most one of them may transform payloads. */
+  readonly extensions?: readonly Extension[];
+  /** Bytes that were read behind the handshake. */
+  readonly head?: Uint8Array;
+}
+
+/** Options of `send()`. */
+export interface SendOptions {
+  /** Default: text for a string, binary for anything else. Bytes sent as text have to be UTF-8. */
+  readonly type?: MessageType;
+  /** Whether a negotiated extension may compress the message. Default true. */
+  readonly compress?: boolean;
+}
+
+/** Options of `sendStream()`. */
+export interface SendStreamOptions {
+  /** Default binary. */
+  readonly type?: MessageType;
+  /** Gives the message up, which closes the connection with 1011 once a part of it was sent. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of `ping()`. */
+export interface PingOptions {
+  /** Milliseconds until it rejects with a `TimeoutError`. Default: the `pingTimeout` of the connection. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}

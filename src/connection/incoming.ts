@@ -1,0 +1,250 @@
+/**
+ * The incoming side of one connection: pulls events from the endpoint and hands them to who wants them.
+ *
+ *     undecided ── on('message') ──▶ events     whole messages; pause() and resume() hold the flow
+ *         └─ receive(), iteration ─▶ pull       message by message, chunk by chunk
+ *
+ * Data that nobody wants yet is held: pulling stops, and with it reading. Control frames in front of it are
+ * handled all the same. A user's pause, a slow reader and an extension at work are one and the same thing.
+ */
+import { ProtocolError, WebSocketError } from '../errors.js';
+import { CloseCode } from '../protocol/close-code.js';
+import { type Endpoint, EndpointEvent } from '../protocol/endpoint.js';
+import { MessageAssembler } from '../protocol/message-assembler.js';
+import { Opcode } from '../protocol/opcode.js';
+import { violation } from '../protocol/violation.js';
+import { Inbox } from './inbox.js';
+import type { MessageType } from './message-reader.js';
+
+/** What the incoming side tells its connection. */
+export interface IncomingEvents<Owner> {
+  message(owner: Owner, data: string | Buffer, type: MessageType): void;
+  ping(owner: Owner, payload: Buffer): void;
+  pong(owner: Owner, payload: Buffer): void;
+  /** The peer's Close frame came, and was answered. */
+  close(owner: Owner): void;
+  /** The peer broke a rule, or an extension failed; the endpoint has failed the connection. */
+  failed(owner: Owner, error: Error): void;
+  /** A batch of input begins and ends: answers to it leave together. */
+  batch(owner: Owner, begins: boolean): void;
+  /** Whether to go on reading from the socket. */
+  reading(owner: Owner, on: boolean): void;
+}
+
+/** Events between two looks at the clock. */
+const LOOK = 64;
+/** Milliseconds that the input of one peer may hold the event loop; then others have their turn. */
+const SLICE = 5;
+
+/** Who consumes the messages; fixed by the first use. */
+const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
+
+/** Pulls events while somebody wants them. */
+export class Incoming<Owner> {
+  /** A data event is at hand that nobody wants yet. */
+  held = false;
+  #mode: number = Mode.Undecided;
+  #paused = false;
+  #pumping = false;
+  #discarding = false;
+  #count = 0;
+  #sliceBegan = 0;
+  #assembler: MessageAssembler | null = null;
+  #inbox: Inbox | null = null;
+  readonly #endpoint: Endpoint;
+  readonly #owner: Owner;
+  readonly #events: IncomingEvents<Owner>;
+  readonly #limits: { readonly maxMessageSize: number; readonly maxStreamSize: number };
+
+  constructor(
+    endpoint: Endpoint,
+    owner: Owner,
+    events: IncomingEvents<Owner>,
+    limits: { readonly maxMessageSize: number; readonly maxStreamSize: number },
+  ) {
+    this.#endpoint = endpoint;
+    this.#owner = owner;
+    this.#events = events;
+    this.#limits = limits;
+  }
+
+  /** Takes received bytes. */
+  push(chunk: Buffer): void {
+    this.#endpoint.push(chunk);
+    this.#sliceBegan = performance.now();
+    this.pump();
+  }
+
+  /** Messages are consumed by events from here on; throws when they are pulled already. */
+  listen(): void {
+    if (this.#mode === Mode.Events) return;
+    if (this.#mode === Mode.Pull) {
+      throw new WebSocketError(
+        'ERR_CONSUMPTION',
+        'Tried to listen for messages that are read by receive() or iteration',
+      );
+    }
+    this.#mode = Mode.Events;
+    this.#limit(this.#limits.maxMessageSize);
+    process.nextTick(pumpLater, this);
+  }
+
+  /** Messages are pulled from here on; throws when they are consumed by events already. */
+  get inbox(): Inbox {
+    if (this.#mode === Mode.Events) {
+      throw new WebSocketError(
+        'ERR_CONSUMPTION',
+        "Tried to receive messages that 'message' listeners consume",
+      );
+    }
+    this.#mode = Mode.Pull;
+    const { maxMessageSize, maxStreamSize } = this.#limits;
+    this.#inbox ??= new Inbox(
+      {
+        demand: (): void => this.pump(),
+        limit: (most): ProtocolError | null => this.#limit(most),
+        fail: (error): void => this.#fail(error),
+      },
+      maxMessageSize,
+      maxStreamSize,
+    );
+    return this.#inbox;
+  }
+
+  /** Holds the messages of event listeners back, or lets them go. */
+  pause(on: boolean): void {
+    this.#paused = on;
+    if (!on) this.pump();
+  }
+
+  /** Drops all data from here on. */
+  discard(): void {
+    this.#discarding = true;
+    this.#assembler = null;
+    this.pump();
+  }
+
+  /** The connection is over; see {@link Inbox.end}. */
+  end(error: Error | null, unread: Error): void {
+    this.#discarding = true;
+    this.#assembler = null;
+    if (this.#mode !== Mode.Events) this.inbox.end(error, unread);
+  }
+
+  /** Handles what was received, as far as somebody wants it. */
+  pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    this.#events.batch(this.#owner, true);
+    let threw = true;
+    try {
+      this.#events.reading(this.#owner, this.#pumpAll());
+      threw = false;
+    } finally {
+      this.#pumping = false;
+      this.#events.batch(this.#owner, false);
+      // What a listener throws is its own business; the next messages are not to be lost with it
+      if (threw) this.#pumpSoon();
+    }
+  }
+
+  /** Pulls event after event; returns whether more input is wanted. */
+  #pumpAll(): boolean {
+    for (;;) {
+      if (this.held && !this.#deliver()) return false;
+      if ((++this.#count & (LOOK - 1)) === 0 && performance.now() - this.#sliceBegan > SLICE) {
+        this.#pumpSoon();
+        return false;
+      }
+      switch (this.#next()) {
+        case EndpointEvent.NeedData:
+          return true;
+        case EndpointEvent.Data:
+          this.held = true;
+          continue;
+        case EndpointEvent.Ping:
+          this.#events.ping(this.#owner, this.#endpoint.control);
+          break;
+        case EndpointEvent.Pong:
+          this.#events.pong(this.#owner, this.#endpoint.control);
+          break;
+        case EndpointEvent.Close:
+          this.#events.close(this.#owner);
+          break;
+        case EndpointEvent.Busy:
+          return false;
+      }
+    }
+  }
+
+  #next(): EndpointEvent {
+    try {
+      return this.#endpoint.next();
+    } catch (error) {
+      this.#fail(error as Error);
+      return EndpointEvent.NeedData;
+    }
+  }
+
+  /** Hands the data event at hand to who wants it; false, and it stays held, when nobody does. */
+  #deliver(): boolean {
+    const endpoint = this.#endpoint;
+    if (this.#discarding) this.held = false;
+    else if (this.#mode === Mode.Events) {
+      if (this.#paused) return false;
+      this.held = false;
+      this.#assemble(endpoint);
+    } else this.held = this.#inbox === null || !this.#inbox.offer(endpoint);
+    return !this.held;
+  }
+
+  /** Whole messages: one that lies in one buffer is handed over as a view of it. */
+  #assemble(endpoint: Endpoint): void {
+    const { chunk, start, end, last } = endpoint;
+    const text = endpoint.opcode === Opcode.Text;
+    // ASCII is Latin-1 as well, which needs no decoding
+    const encoding = endpoint.ascii ? 'latin1' : 'utf8';
+    if (endpoint.first && last) {
+      if (text) this.#events.message(this.#owner, chunk.toString(encoding, start, end), 'text');
+      else this.#events.message(this.#owner, chunk.subarray(start, end), 'binary');
+      return;
+    }
+    this.#assembler ??= new MessageAssembler();
+    this.#assembler.add(chunk, start, end);
+    if (!last) return;
+    const message = this.#assembler.take();
+    if (text) this.#events.message(this.#owner, message.toString(encoding), 'text');
+    else this.#events.message(this.#owner, message, 'binary');
+  }
+
+  /** Sets the size limit, also of the message at hand: the error when that is over it. */
+  #limit(most: number): ProtocolError | null {
+    this.#endpoint.maxMessageSize = most;
+    const { received } = this.#endpoint;
+    if (received <= most) return null;
+    const error = violation('messageTooBig', `${received} bytes`);
+    this.#fail(error);
+    return error;
+  }
+
+  #fail(error: Error): void {
+    if (error instanceof ProtocolError) this.#endpoint.fail(error.closeCode, error.message);
+    else this.#endpoint.fail(CloseCode.InternalError, '');
+    this.#discarding = true;
+    this.#events.failed(this.#owner, error);
+  }
+
+  #pumpSoon(): void {
+    setImmediate(pumpLater, this);
+  }
+
+  /** @internal */
+  pumpLater(): void {
+    this.#sliceBegan = performance.now();
+    this.pump();
+  }
+}
+
+function pumpLater(incoming: { pumpLater(): void }): void {
+  incoming.pumpLater();
+}

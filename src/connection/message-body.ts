@@ -1,0 +1,113 @@
+/** The inside of a streamed message: what the connection puts in, and what a reader takes out. */
+import type { Endpoint } from '../protocol/endpoint.js';
+import { MessageAssembler } from '../protocol/message-assembler.js';
+
+/** How a body asks its connection for more. */
+export interface BodySource {
+  /** The body has room: deliver what there is, read on. */
+  demand(): void;
+  /** The message is going to be collected, `size` bytes of it came; throws when it is over the limit. */
+  collecting(body: MessageBody, size: number): void;
+}
+
+interface Pending {
+  resolve(chunk: Buffer | null): void;
+  reject(error: Error): void;
+}
+
+/** Holds at most one chunk; the connection keeps the next ones, and stops reading. */
+export class MessageBody {
+  /** All of the message was received. */
+  ended = false;
+  #chunk: Buffer | null = null;
+  #size = 0;
+  #error: Error | null = null;
+  #pending: Pending | null = null;
+  #assembler: MessageAssembler | null = null;
+  #discarded = false;
+  readonly #source: BodySource;
+
+  constructor(source: BodySource) {
+    this.#source = source;
+  }
+
+  /** Takes the data event at hand, or returns false: there is no room for it. */
+  offer(endpoint: Endpoint): boolean {
+    if (this.#chunk !== null) return false;
+    const { chunk, start, end, last } = endpoint;
+    this.#size += end - start;
+    this.ended = last;
+    if (this.#discarded) return true;
+    if (this.#assembler !== null) {
+      this.#assembler.add(chunk, start, end);
+      if (last) this.#settle(this.#assembler.take());
+    } else {
+      if (end > start) this.#chunk = chunk.subarray(start, end);
+      if (this.#pending !== null && (this.#chunk !== null || last)) this.#settle(this.#takeChunk());
+    }
+    return true;
+  }
+
+  /** The connection is over; `error` says why. What was received whole can still be read. */
+  fail(error: Error): void {
+    if (this.ended) return;
+    this.#error = error;
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.reject(error);
+  }
+
+  /** The next chunk, or null at the end of the message. */
+  next(): Promise<Buffer | null> {
+    const chunk = this.#takeChunk();
+    if (chunk !== null || this.ended || this.#discarded) {
+      if (!this.ended) this.#source.demand();
+      return Promise.resolve(chunk);
+    }
+    return this.#wait();
+  }
+
+  /** The whole message in one buffer. */
+  collect(): Promise<Buffer> {
+    try {
+      this.#source.collecting(this, this.#size);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const chunk = this.#takeChunk();
+    if (this.ended) return Promise.resolve(chunk ?? Buffer.alloc(0));
+    this.#assembler = new MessageAssembler();
+    if (chunk !== null) this.#assembler.add(chunk, 0, chunk.length);
+    return this.#wait() as Promise<Buffer>;
+  }
+
+  /** Drops what is unread, and all that still comes. */
+  discard(): void {
+    if (this.#discarded) return;
+    this.#discarded = true;
+    this.#chunk = null;
+    this.#assembler = null;
+    this.#settle(null);
+    if (!this.ended) this.#source.demand();
+  }
+
+  #takeChunk(): Buffer | null {
+    const chunk = this.#chunk;
+    this.#chunk = null;
+    return chunk;
+  }
+
+  #wait(): Promise<Buffer | null> {
+    if (this.#error !== null) return Promise.reject(this.#error);
+    return new Promise((resolve, reject) => {
+      this.#pending = { resolve, reject };
+      this.#source.demand();
+    });
+  }
+
+  #settle(chunk: Buffer | null): void {
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.resolve(chunk);
+  }
+}

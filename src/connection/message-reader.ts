@@ -1,0 +1,117 @@
+/** A received message as a body, read like a `fetch()` response, RFC 6455 §6.2. */
+import { ReadableStream } from 'node:stream/web';
+import type { MessageBody } from './message-body.js';
+
+/** Whether a message is UTF-8 text or arbitrary bytes (RFC 6455 §5.6). */
+export type MessageType = 'text' | 'binary';
+
+/**
+ * One received message. Its body is read once: by iterating over its chunks, or by one of the methods; a second
+ * use rejects with a TypeError. What is not read when the next message is asked for is dropped.
+ *
+ * Reading rejects with a `ProtocolError` when the peer breaks the protocol within the message, and with a
+ * `ConnectionClosedError` when the connection ends before the message does.
+ *
+ * @example
+ * ```ts
+ * for await (const message of ws) {
+ *   if (message.type === 'text') console.log(await message.text());
+ *   else for await (const chunk of message) file.write(chunk);
+ * }
+ * ```
+ */
+export class MessageReader {
+  readonly type: MessageType;
+  readonly #body: MessageBody;
+  #used = false;
+
+  /** @internal */
+  constructor(type: MessageType, body: MessageBody) {
+    this.type = type;
+    this.#body = body;
+  }
+
+  /** Whether the body is being read or was read. */
+  get bodyUsed(): boolean {
+    return this.#used;
+  }
+
+  /** The whole message as a string, at most `maxMessageSize` bytes; a larger one fails the connection with 1009. */
+  async text(): Promise<string> {
+    return (await this.#collect()).toString();
+  }
+
+  /** The whole message parsed as JSON, at most `maxMessageSize` bytes. Rejects with a SyntaxError if it is none. */
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+
+  /**
+   * The whole message, at most `maxMessageSize` bytes. A message that came in one piece is a view of the receive
+   * buffer: valid for as long as it is held, and pinning that buffer for that time.
+   */
+  bytes(): Promise<Uint8Array> {
+    return this.#collect();
+  }
+
+  /** The whole message in an ArrayBuffer of its own, at most `maxMessageSize` bytes. */
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    const { buffer, byteOffset, length } = await this.#collect();
+    return buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer;
+  }
+
+  /** The chunks as a web stream; cancelling it drops the rest of the message. */
+  stream(): ReadableStream<Uint8Array> {
+    const chunks = this[Symbol.asyncIterator]();
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller): Promise<void> {
+          const { done, value } = await chunks.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+        cancel: (): void => this.cancel(),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Drops what is unread of the message; a read that waits ends as if the message did. */
+  cancel(): void {
+    this.#used = true;
+    this.#body.discard();
+  }
+
+  /**
+   * The chunks of the message as they come, of any size but 0. Each is a view of a receive buffer, valid for as
+   * long as it is held, and pinning that buffer for that time. The next one is not received before the last is
+   * taken: a slow reader slows the sender down through the TCP window. Leaving the loop drops the rest.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
+    this.#use();
+    const body = this.#body;
+    return {
+      async next(): Promise<IteratorResult<Buffer, undefined>> {
+        const value = await body.next();
+        return value === null ? { done: true, value: undefined } : { done: false, value };
+      },
+      return: async (): Promise<IteratorResult<Buffer, undefined>> => {
+        body.discard();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
+        return this;
+      },
+    };
+  }
+
+  async #collect(): Promise<Buffer> {
+    this.#use();
+    return this.#body.collect();
+  }
+
+  #use(): void {
+    if (this.#used) throw new TypeError('Tried to read the body of a message twice');
+    this.#used = true;
+  }
+}

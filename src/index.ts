@@ -1,0 +1,46 @@
+/**
+ * Sluice: WebSocket for Node.js, server and client, with streaming zero-copy messages.
+ *
+ * @module
+ */
+export type {
+  ConnectionEvents,
+  ConnectionInit,
+  PingOptions,
+  SendOptions,
+  SendStreamOptions,
+} from './connection/connection-types.js';
+export { MessageReader, type MessageType } from './connection/message-reader.js';
+export { MessageWriter } from './connection/message-writer.js';
+export {
+  type ConnectionOptions,
+  type ResolvedConnectionOptions,
+  resolveConnectionOptions,
+} from './connection/options.js';
+export type { BytesLike } from './connection/payload.js';
+export { prepareMessage } from './connection/prepare-message.js';
+export type { MessageSource } from './connection/send-stream.js';
+export { WebSocketConnection } from './connection/websocket-connection.js';
+export {
+  ConnectionClosedError,
+  type ErrorCode,
+  HandshakeError,
+  type HandshakeErrorDetails,
+  InvalidPayloadError,
+  MessageTooBigError,
+  ProtocolError,
+  TimeoutError,
+  WebSocketError,
+} from './errors.js';
+export { CloseCode } from './protocol/close-code.js';
+export type { CloseInfo } from './protocol/closing-handshake.js';
+export type { Role } from './protocol/endpoint.js';
+export type {
+  AcceptedExtension,
+  Extension,
+  ExtensionFactory,
+  ExtensionParameters,
+  MessageDecoder,
+  MessageEncoder,
+} from './protocol/extension.js';
+export type { PreparedMessage } from './protocol/prepared-message.js';
