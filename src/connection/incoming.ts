@@ -16,19 +16,25 @@ import { violation } from '../protocol/violation.js';
 import { Inbox } from './inbox.js';
 import type { MessageType } from './message-reader.js';
 
-/** What the incoming side tells its connection. */
-export interface IncomingEvents<Owner> {
-  message(owner: Owner, data: string | Buffer, type: MessageType): void;
-  ping(owner: Owner, payload: Buffer): void;
-  pong(owner: Owner, payload: Buffer): void;
+/** Who has an incoming side. */
+export interface IncomingOwner {
+  onMessage(data: string | Buffer, type: MessageType): void;
+  onPing(payload: Buffer): void;
+  onPong(payload: Buffer): void;
   /** The peer's Close frame came, and was answered. */
-  close(owner: Owner): void;
+  onPeerClose(): void;
   /** The peer broke a rule, or an extension failed; the endpoint has failed the connection. */
-  failed(owner: Owner, error: Error): void;
-  /** A batch of input begins and ends: answers to it leave together. */
-  batch(owner: Owner, begins: boolean): void;
+  onFailed(error: Error): void;
+  /** A batch of input begins or ends: answers to it leave together. */
+  onBatch(begins: boolean): void;
   /** Whether to go on reading from the socket. */
-  reading(owner: Owner, on: boolean): void;
+  onReading(on: boolean): void;
+}
+
+/** The limits of what is received, in bytes. */
+export interface ReceiveLimits {
+  readonly maxMessageSize: number;
+  readonly maxStreamSize: number;
 }
 
 /** Events between two looks at the clock. */
@@ -40,7 +46,7 @@ const SLICE = 5;
 const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 
 /** Pulls events while somebody wants them. */
-export class Incoming<Owner> {
+export class Incoming {
   /** A data event is at hand that nobody wants yet. */
   held = false;
   #mode: number = Mode.Undecided;
@@ -52,19 +58,12 @@ export class Incoming<Owner> {
   #assembler: MessageAssembler | null = null;
   #inbox: Inbox | null = null;
   readonly #endpoint: Endpoint;
-  readonly #owner: Owner;
-  readonly #events: IncomingEvents<Owner>;
-  readonly #limits: { readonly maxMessageSize: number; readonly maxStreamSize: number };
+  readonly #owner: IncomingOwner;
+  readonly #limits: ReceiveLimits;
 
-  constructor(
-    endpoint: Endpoint,
-    owner: Owner,
-    events: IncomingEvents<Owner>,
-    limits: { readonly maxMessageSize: number; readonly maxStreamSize: number },
-  ) {
+  constructor(endpoint: Endpoint, owner: IncomingOwner, limits: ReceiveLimits) {
     this.#endpoint = endpoint;
     this.#owner = owner;
-    this.#events = events;
     this.#limits = limits;
   }
 
@@ -135,14 +134,14 @@ export class Incoming<Owner> {
   pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    this.#events.batch(this.#owner, true);
+    this.#owner.onBatch(true);
     let threw = true;
     try {
-      this.#events.reading(this.#owner, this.#pumpAll());
+      this.#owner.onReading(this.#pumpAll());
       threw = false;
     } finally {
       this.#pumping = false;
-      this.#events.batch(this.#owner, false);
+      this.#owner.onBatch(false);
       // What a listener throws is its own business; the next messages are not to be lost with it
       if (threw) this.#pumpSoon();
     }
@@ -163,13 +162,13 @@ export class Incoming<Owner> {
           this.held = true;
           continue;
         case EndpointEvent.Ping:
-          this.#events.ping(this.#owner, this.#endpoint.control);
+          this.#owner.onPing(this.#endpoint.control);
           break;
         case EndpointEvent.Pong:
-          this.#events.pong(this.#owner, this.#endpoint.control);
+          this.#owner.onPong(this.#endpoint.control);
           break;
         case EndpointEvent.Close:
-          this.#events.close(this.#owner);
+          this.#owner.onPeerClose();
           break;
         case EndpointEvent.Busy:
           return false;
@@ -205,16 +204,16 @@ export class Incoming<Owner> {
     // ASCII is Latin-1 as well, which needs no decoding
     const encoding = endpoint.ascii ? 'latin1' : 'utf8';
     if (endpoint.first && last) {
-      if (text) this.#events.message(this.#owner, chunk.toString(encoding, start, end), 'text');
-      else this.#events.message(this.#owner, chunk.subarray(start, end), 'binary');
+      if (text) this.#owner.onMessage(chunk.toString(encoding, start, end), 'text');
+      else this.#owner.onMessage(chunk.subarray(start, end), 'binary');
       return;
     }
     this.#assembler ??= new MessageAssembler();
     this.#assembler.add(chunk, start, end);
     if (!last) return;
     const message = this.#assembler.take();
-    if (text) this.#events.message(this.#owner, message.toString(encoding), 'text');
-    else this.#events.message(this.#owner, message, 'binary');
+    if (text) this.#owner.onMessage(message.toString(encoding), 'text');
+    else this.#owner.onMessage(message, 'binary');
   }
 
   /** Sets the size limit, also of the message at hand: the error when that is over it. */
@@ -231,7 +230,7 @@ export class Incoming<Owner> {
     if (error instanceof ProtocolError) this.#endpoint.fail(error.closeCode, error.message);
     else this.#endpoint.fail(CloseCode.InternalError, '');
     this.#discarding = true;
-    this.#events.failed(this.#owner, error);
+    this.#owner.onFailed(error);
   }
 
   #pumpSoon(): void {

@@ -9,14 +9,14 @@
 
 import { TimeoutError } from '../errors.js';
 
-/** What keepalive asks and tells its connection. */
-export interface KeepaliveEvents<Owner> {
+/** Whom keepalive asks and tells. */
+export interface KeepaliveOwner {
   /** A Ping is due. */
-  ping(owner: Owner): void;
+  onPingDue(): void;
   /** Whether nothing is read because of this side: then a missing Pong proves nothing. */
-  suspended(owner: Owner): boolean;
+  readonly suspended: boolean;
   /** The peer is gone. */
-  lost(owner: Owner, error: TimeoutError): void;
+  onLost(error: TimeoutError): void;
 }
 
 /** Beats per interval: what is noticed may be late by this part of it. */
@@ -24,30 +24,28 @@ const RESOLUTION = 8;
 const LONGEST_PERIOD = 1000;
 
 interface Heart {
-  readonly members: Set<{ beat(now: number): void }>;
+  readonly members: Set<Keepalive>;
   readonly timer: NodeJS.Timeout;
 }
 
 const hearts = new Map<number, Heart>();
 
 /** The keepalive of one connection. */
-export class Keepalive<Owner> {
+export class Keepalive {
   /** A byte came since the last beat; set by the connection. */
   heard = false;
   /** When the last Ping was sent. */
   #pingedAt = performance.now();
   /** Its answer is awaited. */
   #waiting = false;
-  readonly #owner: Owner;
-  readonly #events: KeepaliveEvents<Owner>;
+  readonly #owner: KeepaliveOwner;
   readonly #interval: number;
   readonly #timeout: number;
   readonly #period: number;
 
   /** @param interval - ms between Pings; @param timeout - ms without a byte until the peer counts as gone */
-  constructor(owner: Owner, events: KeepaliveEvents<Owner>, interval: number, timeout: number) {
+  constructor(owner: KeepaliveOwner, interval: number, timeout: number) {
     this.#owner = owner;
-    this.#events = events;
     this.#interval = interval;
     this.#timeout = timeout;
     this.#period = Math.max(
@@ -72,18 +70,15 @@ export class Keepalive<Owner> {
 
   /** @internal */
   beat(now: number): void {
-    if (this.heard || this.#events.suspended(this.#owner)) this.#waiting = false;
+    if (this.heard || this.#owner.suspended) this.#waiting = false;
     this.heard = false;
     if (this.#waiting) {
       if (now - this.#pingedAt < this.#timeout) return;
-      this.#events.lost(
-        this.#owner,
-        new TimeoutError(`The peer was silent for ${this.#timeout} ms after a Ping`),
-      );
+      this.#owner.onLost(new TimeoutError(`The peer was silent for ${this.#timeout} ms after a Ping`));
     } else if (now - this.#pingedAt >= this.#interval) {
       this.#pingedAt = now;
       this.#waiting = true;
-      this.#events.ping(this.#owner);
+      this.#owner.onPingDue();
     }
   }
 }

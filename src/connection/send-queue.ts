@@ -28,14 +28,14 @@ export interface SendLimits {
   readonly maxBufferedAmount: number;
 }
 
-/** What a queue tells its connection. */
-export interface SendQueueEvents<Owner> {
+/** Who has a queue. */
+export interface SendQueueOwner {
   /** Everything has left, after a `send()` that returned false. */
-  drain(owner: Owner): void;
+  onDrain(): void;
   /** The peer does not read, and the application goes on to send. */
-  full(owner: Owner, error: Error): void;
+  onQueueFull(error: Error): void;
   /** The source or the extension of a message failed. */
-  failed(owner: Owner, error: Error): void;
+  onSendFailed(error: Error): void;
 }
 
 /** A message that waits for its turn. */
@@ -52,7 +52,7 @@ interface Waiter {
 }
 
 /** The outgoing side of one connection. */
-export class SendQueue<Owner> {
+export class SendQueue {
   /** While set, a batch of input is handled: its answers leave together at its end. */
   corked = false;
   /** Why nothing can be sent any more, or null. */
@@ -70,21 +70,13 @@ export class SendQueue<Owner> {
   #waiters: Waiter[] = [];
   readonly #endpoint: Endpoint;
   readonly #outlet: Outlet;
-  readonly #owner: Owner;
-  readonly #events: SendQueueEvents<Owner>;
+  readonly #owner: SendQueueOwner;
   readonly #limits: SendLimits;
 
-  constructor(
-    endpoint: Endpoint,
-    outlet: Outlet,
-    owner: Owner,
-    events: SendQueueEvents<Owner>,
-    limits: SendLimits,
-  ) {
+  constructor(endpoint: Endpoint, outlet: Outlet, owner: SendQueueOwner, limits: SendLimits) {
     this.#endpoint = endpoint;
     this.#outlet = outlet;
     this.#owner = owner;
-    this.#events = events;
     this.#limits = limits;
   }
 
@@ -219,7 +211,7 @@ export class SendQueue<Owner> {
   #follow(work: Promise<void> | undefined): void {
     if (work === undefined) return;
     this.#locked = true;
-    work.catch((error: Error) => this.#events.failed(this.#owner, error)).finally(() => this.#unlock());
+    work.catch((error: Error) => this.#owner.onSendFailed(error)).finally(() => this.#unlock());
   }
 
   #unlock(): void {
@@ -235,8 +227,7 @@ export class SendQueue<Owner> {
     const { amount } = this;
     if (amount < this.#limits.highWaterMark) return true;
     if (this.#full && amount > this.#limits.maxBufferedAmount) {
-      this.#events.full(
-        this.#owner,
+      this.#owner.onQueueFull(
         new WebSocketError('ERR_SEND_QUEUE_FULL', `The peer leaves ${amount} bytes unread`),
       );
     }
@@ -252,7 +243,7 @@ export class SendQueue<Owner> {
     if (this.#finishing) this.#outlet.end();
     if (!this.#full) return;
     this.#full = false;
-    this.#events.drain(this.#owner);
+    this.#owner.onDrain();
   }
 }
 

@@ -1,38 +1,36 @@
 /** The byte stream under a connection: any `Duplex`, such as a `net.Socket`, a `TLSSocket`, an HTTP/2 stream. */
 import type { Duplex } from 'node:stream';
 
-/** What a transport tells its owner. One record serves all connections: no closure is made for each. */
-export interface TransportEvents<Owner> {
-  data(owner: Owner, chunk: Buffer): void;
+/** Who uses a transport. */
+export interface TransportOwner {
+  onData(chunk: Buffer): void;
   /** The peer ended its side (FIN). */
-  end(owner: Owner): void;
-  error(owner: Owner, error: Error): void;
+  onEnd(): void;
+  onError(error: Error): void;
   /** The stream is closed. */
-  close(owner: Owner): void;
-  /** The bytes of an earlier write have left; not told for those that left at once. */
-  written(owner: Owner): void;
+  onClosed(): void;
+  /** The bytes of a write have left. */
+  onWritten(): void;
 }
 
-const kTransport = Symbol('transport');
+const kOwner = Symbol('owner');
 
-type Listened = Duplex & { [kTransport]: Transport<unknown> };
+type Listened = Duplex & { [kOwner]: TransportOwner };
 
-/** Reads and writes a stream for one owner. */
-export class Transport<Owner> {
-  readonly owner: Owner;
-  readonly events: TransportEvents<Owner>;
+/** Reads and writes a stream for one owner; its listeners are shared, no closure is made for each. */
+export class Transport {
   readonly #stream: Duplex;
+  readonly #owner: TransportOwner;
   #written: (() => void) | null = null;
 
   /** Listens for errors and the end at once; data is read from {@link start} on. */
-  constructor(stream: Duplex, owner: Owner, events: TransportEvents<Owner>) {
-    this.owner = owner;
-    this.events = events;
+  constructor(stream: Duplex, owner: TransportOwner) {
     this.#stream = stream;
-    (stream as Listened)[kTransport] = this;
-    stream.on('error', onError).on('end', onEnd).on('close', onClose);
-    if (stream.closed) process.nextTick(events.close, owner);
-    else if (stream.readableEnded) process.nextTick(events.end, owner);
+    this.#owner = owner;
+    (stream as Listened)[kOwner] = owner;
+    stream.on('error', onError).on('end', onEnd).on('close', onClosed);
+    if (stream.closed) process.nextTick(() => owner.onClosed());
+    else if (stream.readableEnded) process.nextTick(() => owner.onEnd());
   }
 
   /** Bytes of earlier writes are still here: the system's buffers are full. */
@@ -63,7 +61,7 @@ export class Transport<Owner> {
   /** Writes the pieces in one system call, if the stream can. */
   write(pieces: readonly Buffer[]): void {
     if (!this.#stream.writable) return;
-    this.#written ??= (): void => this.events.written(this.owner);
+    this.#written ??= (): void => this.#owner.onWritten();
     const last = pieces.length - 1;
     if (last > 0) this.#stream.cork();
     for (let i = 0; i < last; i++) this.#stream.write(pieces[i]);
@@ -83,21 +81,17 @@ export class Transport<Owner> {
 }
 
 function onData(this: Duplex, chunk: Buffer): void {
-  const { events, owner } = (this as Listened)[kTransport];
-  events.data(owner, chunk);
+  (this as Listened)[kOwner].onData(chunk);
 }
 
 function onEnd(this: Duplex): void {
-  const { events, owner } = (this as Listened)[kTransport];
-  events.end(owner);
+  (this as Listened)[kOwner].onEnd();
 }
 
 function onError(this: Duplex, error: Error): void {
-  const { events, owner } = (this as Listened)[kTransport];
-  events.error(owner, error);
+  (this as Listened)[kOwner].onError(error);
 }
 
-function onClose(this: Duplex): void {
-  const { events, owner } = (this as Listened)[kTransport];
-  events.close(owner);
+function onClosed(this: Duplex): void {
+  (this as Listened)[kOwner].onClosed();
 }

@@ -80,6 +80,7 @@ export class Endpoint {
   /** A promise of the encoder is not settled yet. */
   #waiting = false;
   #failed = false;
+  readonly role: Role;
   readonly #masks: boolean;
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
@@ -87,6 +88,7 @@ export class Endpoint {
   readonly #extension: Extension | null;
 
   constructor(options: EndpointOptions) {
+    this.role = options.role;
     this.#masks = options.role === 'client';
     this.#extension = options.extension ?? null;
     this.#parser = new FrameParser(!this.#masks, this.#extension?.rsv);
@@ -285,8 +287,8 @@ export class Endpoint {
     }
     const { code, reason } = parseCloseBody(control);
     this.closing.onReceived(code, reason);
-    // §5.5.1: "it typically echos the status code it received"
-    if (!this.closing.sent) this.#close(control.subarray(0, 2));
+    // §5.5.1: "it typically echos the status code it received"; the reason goes with it
+    if (!this.closing.sent) this.#close(control);
     return EndpointEvent.Close;
   }
 

@@ -1,0 +1,247 @@
+/**
+ * The inside of a connection: what joins endpoint, socket, timers and events, RFC 6455 §7.
+ *
+ *     socket ─▶ Transport ─▶ Endpoint ─▶ Incoming ─▶ message events, receive(), iteration
+ *     send(), writers ─▶ SendQueue ─▶ Endpoint ─▶ Transport ─▶ socket
+ *
+ *     close() ────────────▶ Close frame sent ──┐
+ *     peer's Close frame ─▶ Close frame sent ──┼─▶ FIN, closeTimeout at most ─▶ closed
+ *     violation ──────────▶ Close frame sent ──┘                                  ▲
+ *     terminate(), keepalive, full queue, lost network ── socket destroyed ───────┘
+ */
+import type { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { ConnectionClosedError } from '../errors.js';
+import { CloseCode } from '../protocol/close-code.js';
+import { type CloseInfo, State } from '../protocol/closing-handshake.js';
+import { Endpoint } from '../protocol/endpoint.js';
+import type { ConnectionEvents, ConnectionInit } from './connection-types.js';
+import { Incoming, type IncomingOwner } from './incoming.js';
+import { Keepalive, type KeepaliveOwner } from './keepalive.js';
+import type { MessageType } from './message-reader.js';
+import type { ResolvedConnectionOptions } from './options.js';
+import { PingTracker } from './ping-tracker.js';
+import { SendQueue, type SendQueueOwner } from './send-queue.js';
+import { Transport, type TransportOwner } from './transport.js';
+
+/** Bytes read and dropped while the connection closes, until the socket is destroyed. */
+const MOST_LINGERING = 16 * 1024 * 1024;
+
+/** The state and the life cycle of one connection. */
+export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueOwner, KeepaliveOwner {
+  readonly options: ResolvedConnectionOptions;
+  readonly endpoint: Endpoint;
+  readonly incoming: Incoming;
+  readonly queue: SendQueue;
+  readonly #transport: Transport;
+  readonly #emitter: EventEmitter<ConnectionEvents>;
+  #pings: PingTracker | null = null;
+  #keepalive: Keepalive | null = null;
+  #closeTimer: NodeJS.Timeout | null = null;
+  #closed: Promise<CloseInfo> | null = null;
+  #resolveClosed: ((info: CloseInfo) => void) | null = null;
+  /** Calls that wait, and have to be told of the end. */
+  #waiting: Set<(error: Error) => void> | null = null;
+  /** What failed the connection. */
+  #failure: Error | null = null;
+  #lingered = 0;
+
+  constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
+    const { role, options, extensions: [extension] = [], head } = init;
+    this.options = options;
+    this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
+    this.#transport = new Transport(stream, this);
+    this.incoming = new Incoming(this.endpoint, this, options);
+    this.queue = new SendQueue(this.endpoint, this.#transport, this, options);
+    this.#emitter = emitter;
+    if (options.pingInterval > 0)
+      this.#keepalive = new Keepalive(this, options.pingInterval, options.pingTimeout);
+    if (extension !== undefined) extension.decoder.onready = (): void => this.incoming.pump();
+    // Whoever made the connection adds its listeners first
+    process.nextTick(start, this, head);
+  }
+
+  get state(): 'open' | 'closing' | 'closed' {
+    const { state } = this.endpoint.closing;
+    if (state === State.Closed) return 'closed';
+    return state === State.Open && this.queue.ended === null ? 'open' : 'closing';
+  }
+
+  get pings(): PingTracker {
+    this.#pings ??= new PingTracker();
+    return this.#pings;
+  }
+
+  /** Whether nothing is read because nobody wants the data. */
+  get suspended(): boolean {
+    return this.incoming.held;
+  }
+
+  get closed(): Promise<CloseInfo> {
+    if (this.#closed === null && this.state === 'closed')
+      this.#closed = Promise.resolve(this.endpoint.closing.info);
+    this.#closed ??= new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    return this.#closed;
+  }
+
+  /** Begins to read, behind what was read already. */
+  start(head: Uint8Array | undefined): void {
+    if (head !== undefined && head.length > 0) {
+      this.onData(Buffer.from(head.buffer, head.byteOffset, head.length));
+    }
+    this.#transport.start();
+    this.incoming.pump();
+  }
+
+  /** Begins the closing handshake behind all that was sent before. */
+  close(code: number, reason: string): Promise<CloseInfo> {
+    const { closed } = this;
+    if (this.queue.ended !== null) return closed;
+    this.queue.close(new ConnectionClosedError(code, reason), () => this.endpoint.sendClose(code, reason));
+    this.incoming.discard();
+    this.#limitClosing();
+    return closed;
+  }
+
+  /** Destroys the socket. */
+  terminate(): void {
+    this.queue.ended ??= this.#closedError();
+    this.incoming.discard();
+    this.#transport.destroy();
+  }
+
+  /** Tells a call that waits of the end of the connection; returns what stops that. */
+  onEnded(listener: (error: Error) => void): () => void {
+    this.#waiting ??= new Set();
+    this.#waiting.add(listener);
+    return () => this.#waiting?.delete(listener);
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#keepalive !== null) this.#keepalive.heard = true;
+    if (this.#closeTimer !== null) {
+      this.#lingered += chunk.length;
+      if (this.#lingered > MOST_LINGERING) this.#transport.destroy();
+    }
+    this.incoming.push(chunk);
+  }
+
+  /** FIN: behind the closing handshake it is answered, else the connection is lost. */
+  onEnd(): void {
+    if (this.endpoint.closing.info.wasClean) this.queue.finish();
+    else this.#transport.destroy();
+  }
+
+  onError(error: Error): void {
+    if (this.#failure !== null || this.endpoint.closing.info.wasClean) return;
+    this.#failure = error;
+    this.#tell(error);
+  }
+
+  onClosed(): void {
+    if (this.state === 'closed') return;
+    this.endpoint.closed();
+    this.#keepalive?.stop();
+    if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    const { info } = this.endpoint.closing;
+    const error = this.#closedError();
+    this.incoming.end(info.wasClean ? null : error, error);
+    this.queue.end(error);
+    for (const listener of this.#waiting ?? []) listener(error);
+    this.#resolveClosed?.(info);
+    this.#emitter.emit('close', info);
+  }
+
+  onWritten(): void {
+    this.queue.flush();
+  }
+
+  onMessage(data: string | Buffer, type: MessageType): void {
+    this.#emitter.emit('message', data, type);
+  }
+
+  onPing(payload: Buffer): void {
+    this.#emitter.emit('ping', payload);
+  }
+
+  onPong(payload: Buffer): void {
+    this.#pings?.received(payload);
+    this.#emitter.emit('pong', payload);
+  }
+
+  /** §7.1.1: the server closes the TCP connection first. */
+  onPeerClose(): void {
+    this.queue.end(this.#closedError());
+    if (this.endpoint.role === 'server') this.queue.finish();
+    this.#limitClosing();
+  }
+
+  /** §7.1.7: the Close frame is laid down; the TCP connection is closed behind it. */
+  onFailed(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.queue.end(new ConnectionClosedError(CloseCode.AbnormalClosure, '', { cause: error }));
+    this.queue.finish();
+    this.incoming.end(error, error);
+    this.#limitClosing();
+    this.#tell(error);
+  }
+
+  onBatch(begins: boolean): void {
+    this.queue.corked = begins;
+    if (!begins) this.queue.flush();
+  }
+
+  onReading(on: boolean): void {
+    if (on) this.#transport.resume();
+    else this.#transport.pause();
+  }
+
+  onDrain(): void {
+    this.#emitter.emit('drain');
+  }
+
+  onSendFailed(error: Error): void {
+    this.endpoint.fail(CloseCode.InternalError, '');
+    this.onFailed(error);
+  }
+
+  onQueueFull(error: Error): void {
+    this.onLost(error);
+  }
+
+  onPingDue(): void {
+    if (this.queue.ended !== null || this.#transport.busy) return;
+    const payload = this.pings.nextPayload();
+    this.pings.sent(payload, null);
+    this.endpoint.sendPing(payload);
+    this.queue.schedule();
+  }
+
+  /** The peer cannot be reached any more: no Close frame makes sense. */
+  onLost(error: Error): void {
+    this.#failure ??= error;
+    this.#transport.destroy();
+    this.#tell(error);
+  }
+
+  /** An `error` that nobody listens for is not thrown. */
+  #tell(error: Error): void {
+    if (this.#emitter.listenerCount('error') > 0) this.#emitter.emit('error', error);
+  }
+
+  #limitClosing(): void {
+    this.#closeTimer ??= setTimeout(() => this.#transport.destroy(), this.options.closeTimeout);
+  }
+
+  #closedError(): ConnectionClosedError {
+    const { code, reason } = this.endpoint.closing.info;
+    return new ConnectionClosedError(code, reason, this.#failure === null ? {} : { cause: this.#failure });
+  }
+}
+
+function start(core: ConnectionCore, head: Uint8Array | undefined): void {
+  core.start(head);
+}
