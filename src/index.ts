@@ -44,3 +44,9 @@ export type {
   MessageEncoder,
 } from './protocol/extension.js';
 export type { PreparedMessage } from './protocol/prepared-message.js';
+export { type AcceptOptions, type Authentication, accept } from './server/accept.js';
+export {
+  type ServerEvents,
+  WebSocketServer,
+  type WebSocketServerOptions,
+} from './server/websocket-server.js';

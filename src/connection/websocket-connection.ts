@@ -189,7 +189,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
    */
   async close(code: number = CloseCode.NormalClosure, reason = ''): Promise<CloseInfo> {
     closeBody(code, reason);
-    this.#closedByCaller = true;
+    this.#closedByCaller ||= this.state === 'open';
     return this.#core.close(code, reason);
   }
 
@@ -200,7 +200,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
 
   /** Destroys the socket at once, without a closing handshake; told as 1006. */
   terminate(): void {
-    this.#closedByCaller = true;
+    this.#closedByCaller ||= this.state === 'open';
     this.#core.terminate();
   }
 
