@@ -39,6 +39,8 @@ try {
 }
 
 async function main() {
+  // Fails here and not in every run when the package is not built.
+  await import(`./testees/${values.testee}.js`);
   const suite = prepareSuite();
   rmSync(reports, { recursive: true, force: true });
   mkdirSync(reports, { recursive: true });
