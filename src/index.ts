@@ -32,6 +32,10 @@ export {
   TimeoutError,
   WebSocketError,
 } from './errors.js';
+export type { HeaderRecord } from './handshake/fields.js';
+export type { OriginPolicy } from './handshake/origin.js';
+export type { Rejection } from './handshake/server-handshake.js';
+export type { SubprotocolChoice } from './handshake/subprotocol.js';
 export { CloseCode } from './protocol/close-code.js';
 export type { CloseInfo } from './protocol/closing-handshake.js';
 export type { Role } from './protocol/endpoint.js';

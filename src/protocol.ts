@@ -13,6 +13,25 @@ export {
   TimeoutError,
   WebSocketError,
 } from './errors.js';
+export { acceptKey, isValidKey, makeKey } from './handshake/challenge.js';
+export {
+  type Agreement,
+  type ClientOffer,
+  checkResponse,
+  type ResponseHead,
+  requestFields,
+} from './handshake/client-handshake.js';
+export type { ExtensionElement, HeaderRecord } from './handshake/fields.js';
+export {
+  checkRequest,
+  type Rejection,
+  type RequestHead,
+  type ServerChoice,
+  type ServerHandshake,
+  type SwitchingProtocols,
+  switchProtocols,
+} from './handshake/server-handshake.js';
+export { parseUri, type WebSocketUri } from './handshake/uri.js';
 export { CloseCode, isValidCloseCode } from './protocol/close-code.js';
 export { closeBody, parseCloseBody } from './protocol/close-frame.js';
 export { type CloseInfo, ClosingHandshake, State } from './protocol/closing-handshake.js';
