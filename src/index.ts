@@ -50,7 +50,8 @@ export type {
 export type { PreparedMessage } from './protocol/prepared-message.js';
 export { type AcceptOptions, type Authentication, accept } from './server/accept.js';
 export {
-  type ServerEvents,
+  type CloseOptions,
   WebSocketServer,
+  type WebSocketServerEvents,
   type WebSocketServerOptions,
 } from './server/websocket-server.js';
