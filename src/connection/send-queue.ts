@@ -61,12 +61,17 @@ export class SendQueue {
   /** A `send()` returned false, and 'drain' is owed. */
   #full = false;
   #finishing = false;
-  /** The message of a writer, a Blob or an extension is under way: others wait, "fragments ... MUST NOT be interleaved" (§5.4). */
+  /** A message is under way and the others wait: "fragments ... MUST NOT be interleaved" (§5.4). */
   #locked = false;
-  /** It is a writer's. */
+  /** It is a writer's; else it is read from a Blob, or an extension works on it. */
   #writing = false;
+  /** Bytes of the message that is read or worked on. */
+  #workSize = 0;
   #deferred: Deferred[] = [];
   #deferredSize = 0;
+  /** The writer that waits until its fragment has left. */
+  #writer: Waiter | null = null;
+  /** Who waits until everything has left. */
   #waiters: Waiter[] = [];
   readonly #endpoint: Endpoint;
   readonly #outlet: Outlet;
@@ -82,23 +87,30 @@ export class SendQueue {
 
   /** Bytes that were sent and have not left yet. */
   get amount(): number {
-    return this.#endpoint.pending + this.#outlet.pending + this.#deferredSize;
+    return this.#endpoint.pending + this.#outlet.pending + this.#deferredSize + this.#workSize;
   }
 
   /** Sends a message, behind those that wait; returns whether there is room for more. */
   send(opcode: MessageOpcode, data: string | Uint8Array, compress: boolean): boolean {
     if (this.#locked) {
-      const size = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
-      this.#defer(size, () => this.#follow(this.#endpoint.send(opcode, data, true, compress)));
-    } else this.#follow(this.#endpoint.send(opcode, data, true, compress));
+      const size = Buffer.byteLength(data);
+      this.#defer(size, () => this.#follow(this.#endpoint.send(opcode, data, true, compress), size));
+    } else {
+      const work = this.#endpoint.send(opcode, data, true, compress);
+      if (work !== undefined) this.#follow(work, Buffer.byteLength(data));
+    }
     return this.#room();
   }
 
   /** Sends a message that was framed before. */
   sendPrepared(message: PreparedMessage, compress: boolean): boolean {
     if (this.#locked) {
-      this.#defer(message.frame.length, () => this.#follow(this.#endpoint.sendPrepared(message, compress)));
-    } else this.#follow(this.#endpoint.sendPrepared(message, compress));
+      const size = Buffer.byteLength(message.data);
+      this.#defer(size, () => this.#follow(this.#endpoint.sendPrepared(message, compress), size));
+    } else {
+      const work = this.#endpoint.sendPrepared(message, compress);
+      if (work !== undefined) this.#follow(work, Buffer.byteLength(message.data));
+    }
     return this.#room();
   }
 
@@ -108,7 +120,7 @@ export class SendQueue {
       const bytes = await data;
       if (!this.#endpoint.closing.sent) await this.#endpoint.send(opcode, bytes, true, compress);
     };
-    this.#defer(size, () => this.#follow(send()));
+    this.#defer(size, () => this.#follow(send(), size));
     return this.#room();
   }
 
@@ -135,7 +147,11 @@ export class SendQueue {
     if (this.ended !== null) throw this.ended;
     await this.#endpoint.send(opcode, data, fin);
     this.flush();
-    if (this.#outlet.busy) await this.drained();
+    if (!this.#outlet.busy) return;
+    // Not drained(): messages may be deferred that wait for this one
+    await new Promise<void>((resolve, reject) => {
+      this.#writer = { resolve, reject };
+    });
   }
 
   /** Something was laid down that is to leave by the end of the tick. */
@@ -169,6 +185,8 @@ export class SendQueue {
     const deferred = this.#deferred;
     this.#deferred = deferred.filter((one) => one.cancel === undefined);
     for (const one of deferred) one.cancel?.(error);
+    this.#writer?.reject(error);
+    this.#writer = null;
     this.release();
     this.#defer(0, start);
   }
@@ -180,9 +198,12 @@ export class SendQueue {
     const waiters = this.#waiters;
     this.#deferred = [];
     this.#deferredSize = 0;
+    this.#workSize = 0;
     this.#waiters = [];
     for (const one of deferred) one.cancel?.(error);
     for (const one of waiters) one.reject(error);
+    this.#writer?.reject(error);
+    this.#writer = null;
   }
 
   /** Ends the outgoing side (FIN) once everything has left. */
@@ -208,10 +229,16 @@ export class SendQueue {
   }
 
   /** Keeps the turn while a message is worked on elsewhere. */
-  #follow(work: Promise<void> | undefined): void {
+  #follow(work: Promise<void> | undefined, size: number): void {
     if (work === undefined) return;
     this.#locked = true;
-    work.catch((error: Error) => this.#owner.onSendFailed(error)).finally(() => this.#unlock());
+    this.#workSize = size;
+    work
+      .catch((error: Error) => this.#owner.onSendFailed(error))
+      .finally(() => {
+        this.#workSize = 0;
+        this.#unlock();
+      });
   }
 
   #unlock(): void {
@@ -235,7 +262,10 @@ export class SendQueue {
     return false;
   }
 
+  /** All that was laid down has left. */
   #drain(): void {
+    this.#writer?.resolve();
+    this.#writer = null;
     if (this.amount > 0) return;
     const waiters = this.#waiters;
     this.#waiters = [];
