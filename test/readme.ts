@@ -35,7 +35,7 @@ export function programsOf(markdown: string): Program[] {
       line: markdown.slice(0, fence).split('\n').length,
       language: language as 'ts' | 'js',
       code: `${before}${body}${after}`,
-      prints: [...body.matchAll(/\/\/ prints (.*)$/gm)].map(([, text]) => text!),
+      prints: [...body.matchAll(/\/\/.*?\bprints (.*)$/gm)].map(([, text]) => text!),
     };
   });
 }
