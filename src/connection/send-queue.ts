@@ -166,7 +166,8 @@ export class SendQueue {
     this.#scheduled = false;
     if (this.#outlet.busy) return;
     if (this.#endpoint.pending > 0) this.#outlet.write(this.#endpoint.take());
-    if (!this.#outlet.busy) this.#drain();
+    this.#endpoint.congested = this.#outlet.busy;
+    if (!this.#endpoint.congested) this.#drain();
   }
 
   /** Resolves once everything has left. */

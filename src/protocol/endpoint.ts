@@ -64,6 +64,8 @@ export class Endpoint {
   received = 0;
   /** Most bytes of a message; a change applies from the next header on. */
   maxMessageSize: number;
+  /** Set while the bytes taken last cannot leave: then only the latest Ping is answered, once they can. */
+  congested = false;
   readonly closing: ClosingHandshake = new ClosingHandshake();
 
   /** A message was begun and not finished. */
@@ -72,7 +74,7 @@ export class Endpoint {
   #fresh = false;
   /** Its payload goes through the extension. */
   #decoding = false;
-  /** The payload of the last Ping that is not answered yet. */
+  /** The payload of the latest Ping that came while congested. */
   #pong: Buffer | null = null;
   /** A message was begun to be sent and not finished. */
   #sending = false;
@@ -192,7 +194,10 @@ export class Endpoint {
     );
   }
 
-  /** Takes the bytes to send. Of several Pings since the last call only the latest is answered (§5.5.3). */
+  /**
+   * Takes the bytes to send. Of the Pings that came while `congested` only the latest is answered: an endpoint
+   * "MAY elect to send a Pong frame for only the most recently processed Ping frame" (§5.5.3).
+   */
   take(): Buffer[] {
     this.#answerPing();
     return this.#writer.take();
@@ -282,7 +287,9 @@ export class Endpoint {
     if (opcode === Opcode.Pong) return EndpointEvent.Pong;
     if (opcode === Opcode.Ping) {
       // §5.5.2: a Pong is due "unless it already received a Close frame"; after our own none may be sent
-      if (!this.closing.sent) this.#pong = control;
+      if (this.closing.sent) return EndpointEvent.Ping;
+      this.#pong = control;
+      if (!this.congested) this.#answerPing();
       return EndpointEvent.Ping;
     }
     const { code, reason } = parseCloseBody(control);
