@@ -5,7 +5,10 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SendOptions } from '../connection/connection-types.js';
 import { checkNames, checkNumber } from '../connection/options.js';
+import type { BytesLike } from '../connection/payload.js';
+import { prepareMessage } from '../connection/prepare-message.js';
 import { goAway, type WebSocketConnection } from '../connection/websocket-connection.js';
 import type { HandshakeError } from '../errors.js';
 import { pathOf, type Rejection } from '../handshake/server-handshake.js';
@@ -188,10 +191,15 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     }
   }
 
-  /** Sends a message to every open connection; see `WebSocketConnection.send()`. */
-  broadcast(...message: Parameters<WebSocketConnection['send']>): void {
+  /**
+   * Sends a message to every open connection. It is framed once; leave its bytes unchanged until they have left.
+   *
+   * @throws TypeError for data that is neither string nor bytes, or bytes that are no UTF-8 sent as text
+   */
+  broadcast(data: string | BytesLike, options: SendOptions = {}): void {
+    const message = prepareMessage(data, options);
     for (const ws of this.#connections) {
-      if (ws.state === 'open') ws.send(...message);
+      if (ws.state === 'open') ws.send(message, options);
     }
   }
 
