@@ -3,6 +3,8 @@
  *
  * @module
  */
+export { connect } from './client/connect.js';
+export type { ConnectOptions } from './client/options.js';
 export type {
   ConnectionEvents,
   ConnectionInit,

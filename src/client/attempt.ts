@@ -1,0 +1,116 @@
+/** One request of the opening handshake, RFC 6455 §4.1, and what came of it. */
+import * as http from 'node:http';
+import * as https from 'node:https';
+import type { Duplex } from 'node:stream';
+import { HandshakeError } from '../errors.js';
+import { makeKey } from '../handshake/challenge.js';
+import {
+  type Agreement,
+  type ClientOffer,
+  checkResponse,
+  requestFields,
+} from '../handshake/client-handshake.js';
+import type { HeaderRecord } from '../handshake/fields.js';
+import type { WebSocketUri } from '../handshake/uri.js';
+import type { ResolvedConnectOptions } from './options.js';
+
+/** The server switched protocols: the socket, and what was read behind the response. */
+export interface Switched extends Agreement {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+/** What is kept of the body of a refusal, in bytes. */
+const MOST_BODY = 4096;
+
+/**
+ * Asks a server to switch protocols. Rejects with a HandshakeError: with status, headers and the start of the
+ * body when it refused, with status 0 when no answer came; with the reason of the signal when that aborts.
+ */
+export function attempt(
+  uri: WebSocketUri,
+  headers: HeaderRecord,
+  options: ResolvedConnectOptions,
+  signal: AbortSignal,
+): Promise<Switched> {
+  const { subprotocols, extensions, tls, agent } = options;
+  const offer: ClientOffer = { key: makeKey(), subprotocols, extensions };
+  const request = (uri.secure ? https : http).request({
+    ...(uri.secure && tls),
+    host: uri.hostname,
+    port: uri.port,
+    path: uri.resource,
+    ...(uri.socketPath !== undefined && { socketPath: uri.socketPath }),
+    agent: agent ?? false,
+    setHost: false,
+    headers: requestFields(uri.host, offer, headers).flat(),
+  });
+  return new Promise<Switched>((resolve, reject) => {
+    const aborted = (): void => {
+      request.destroy();
+      reject(signal.reason);
+    };
+    const fail = (error: unknown): void => {
+      signal.removeEventListener('abort', aborted);
+      request.destroy();
+      reject(error);
+    };
+    signal.addEventListener('abort', aborted);
+    // For good: a socket may fail at any time until its connection listens
+    request.on('error', (cause) =>
+      fail(
+        new HandshakeError(0, `Could not connect to ${uri.socketPath ?? uri.host}: ${cause.message}`, {
+          cause,
+        }),
+      ),
+    );
+    request.on('upgrade', (response, socket, head) => {
+      signal.removeEventListener('abort', aborted);
+      try {
+        const { statusCode: status = 0, rawHeaders } = response;
+        resolve({ ...checkResponse({ status, rawHeaders }, offer), socket, head });
+      } catch (error) {
+        socket.on('error', () => {}).destroy();
+        reject(error);
+      }
+    });
+    // node:http takes a 101 without "Connection: Upgrade" and "Upgrade" for a mere information
+    request.on('information', ({ statusCode: status, rawHeaders }) => {
+      if (status !== 101) return;
+      try {
+        checkResponse({ status, rawHeaders }, offer);
+      } catch (error) {
+        fail(error);
+      }
+    });
+    request.on('response', (response) => {
+      signal.removeEventListener('abort', aborted);
+      readStart(response, signal).then((body) => {
+        const { statusCode: status = 0, headers } = response;
+        fail(
+          new HandshakeError(status, `The server refused to switch protocols: ${status}`, { headers, body }),
+        );
+      });
+    });
+    request.end();
+  });
+}
+
+/** The start of a body, for as long as there is time. */
+function readStart(response: http.IncomingMessage, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const done = (): void => {
+      signal.removeEventListener('abort', done);
+      resolve(Buffer.concat(chunks).subarray(0, MOST_BODY).toString());
+    };
+    signal.addEventListener('abort', done);
+    response.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size >= MOST_BODY) done();
+    });
+    response.on('error', done).on('close', done);
+  });
+}

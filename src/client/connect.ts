@@ -1,0 +1,54 @@
+/** RFC 6455 §4.1: a client opens a connection. */
+import { Socket } from 'node:net';
+import { WebSocketConnection } from '../connection/websocket-connection.js';
+import { TimeoutError } from '../errors.js';
+import { parseUri } from '../handshake/uri.js';
+import { type ConnectOptions, resolveConnectOptions } from './options.js';
+import { follow } from './redirect.js';
+
+/**
+ * Opens a connection to a `ws:`, `wss:`, `http:` or `https:` URL, or to a Unix socket
+ * (`ws+unix:/path/to/socket:/resource`). A user in the URL is sent as basic authentication.
+ *
+ * Rejects with a SyntaxError for the URL, and a TypeError or RangeError for an option, before anything is sent;
+ * with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` behind
+ * `handshakeTimeout`, the reason of `signal` when that aborts.
+ *
+ * @example
+ * ```ts
+ * const ws = await connect('wss://example.com/feed', { subprotocols: ['v2'] });
+ * ws.send('hello');
+ * for await (const message of ws) console.log(await message.text());
+ * ```
+ */
+export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<WebSocketConnection> {
+  const resolved = resolveConnectOptions(options);
+  const uri = parseUri(url);
+  const { signal, handshakeTimeout, connection } = resolved;
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const aborted = (): void => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', aborted);
+  const timer = setTimeout(() => {
+    controller.abort(new TimeoutError(`The opening handshake took more than ${handshakeTimeout} ms`));
+  }, handshakeTimeout);
+  try {
+    const { socket, head, subprotocol, extensions } = await follow(
+      String(url),
+      uri,
+      resolved,
+      controller.signal,
+    );
+    if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
+    return new WebSocketConnection(socket, {
+      role: 'client',
+      options: connection,
+      subprotocol,
+      extensions,
+      head,
+    });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', aborted);
+  }
+}

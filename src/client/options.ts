@@ -1,0 +1,101 @@
+/** Options of `connect()`, their defaults and their checks. */
+import type { Agent } from 'node:http';
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import {
+  type ConnectionOptions,
+  checkNames,
+  checkNumber,
+  connectionOptionNames,
+  type ResolvedConnectionOptions,
+  resolveConnectionOptions,
+} from '../connection/options.js';
+import { checkExtraHeaders, checkFieldValue, type HeaderRecord } from '../handshake/fields.js';
+import { checkSubprotocols } from '../handshake/subprotocol.js';
+import type { ExtensionFactory } from '../protocol/extension.js';
+
+/** Options of {@link connect}. */
+export interface ConnectOptions extends ConnectionOptions {
+  /** Subprotocols to offer, best first (RFC 6455 §1.9). Default none. */
+  readonly subprotocols?: string | readonly string[];
+  /** More request header fields: a record, or pairs such as those of `Headers`. Default none. */
+  readonly headers?: HeaderRecord | Iterable<readonly [name: string, value: string]>;
+  /** The `Origin` field, which browsers send (§10.2). Default none. */
+  readonly origin?: string;
+  /** Extensions to offer, best first (§9.1). Default none. */
+  readonly extensions?: readonly ExtensionFactory[];
+  /** Aborts the opening handshake; of no effect on the open connection. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds for the opening handshake, redirects included; a `TimeoutError` beyond. Default 10_000. */
+  readonly handshakeTimeout?: number;
+  /** Options of `tls.connect()`, such as `ca`, `cert`, `key`, `servername`, `rejectUnauthorized`. */
+  readonly tls?: TlsOptions;
+  /** Makes the socket, such as that of a proxy. Default: a socket of its own. */
+  readonly agent?: Agent;
+  /**
+   * Redirects to follow. Behind one to another scheme, host or port, `Authorization`, `Cookie` and
+   * `Proxy-Authorization`, the user of the URL, and the certificate of `tls` are left out; none leads from
+   * `wss:` to `ws:`. Default 0.
+   */
+  readonly maxRedirects?: number;
+}
+
+/** {@link ConnectOptions} checked, with every default filled in. */
+export interface ResolvedConnectOptions {
+  readonly connection: ResolvedConnectionOptions;
+  readonly subprotocols: readonly string[];
+  readonly headers: HeaderRecord;
+  readonly extensions: readonly ExtensionFactory[];
+  readonly signal: AbortSignal | undefined;
+  readonly handshakeTimeout: number;
+  readonly tls: TlsOptions;
+  readonly agent: Agent | undefined;
+  readonly maxRedirects: number;
+}
+
+const optionNames = [
+  ...connectionOptionNames,
+  'subprotocols',
+  'headers',
+  'origin',
+  'extensions',
+  'signal',
+  'handshakeTimeout',
+  'tls',
+  'agent',
+  'maxRedirects',
+];
+
+/** Checks the options; throws a TypeError or RangeError by name. */
+export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectOptions {
+  checkNames(options, optionNames);
+  const { subprotocols = [], extensions = [], origin, tls = {} } = options;
+  const offered = typeof subprotocols === 'string' ? [subprotocols] : subprotocols;
+  checkSubprotocols(offered);
+  if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
+  if (tls === null || typeof tls !== 'object') throw new TypeError(`Option tls is not an object: ${tls}`);
+  const headers = toRecord(options.headers ?? {});
+  checkExtraHeaders(headers);
+  return {
+    connection: resolveConnectionOptions(options),
+    subprotocols: offered,
+    headers: origin === undefined ? headers : { ...headers, Origin: checkFieldValue('Origin', origin) },
+    extensions,
+    signal: options.signal,
+    handshakeTimeout: checkNumber('handshakeTimeout', options.handshakeTimeout, 10_000, 1, 0x7fff_ffff),
+    tls,
+    agent: options.agent,
+    maxRedirects: checkNumber('maxRedirects', options.maxRedirects, 0, 0, 100),
+  };
+}
+
+function toRecord(headers: NonNullable<ConnectOptions['headers']>): HeaderRecord {
+  if (typeof headers !== 'object' || headers === null) {
+    throw new TypeError(`Option headers is not an object: ${String(headers)}`);
+  }
+  if (!(Symbol.iterator in headers)) return headers;
+  const record: Record<string, string[]> = Object.create(null);
+  for (const [name, value] of headers as Iterable<readonly [string, string]>) {
+    record[name] = [...(record[name] ?? []), value];
+  }
+  return record;
+}
