@@ -50,7 +50,11 @@ export interface AcceptOptions extends ConnectionOptions {
     request: IncomingMessage,
     context: { readonly signal: AbortSignal },
   ) => Authentication | Promise<Authentication>;
-  /** Milliseconds that `origins` and `authenticate` may take together; 503 when they are over. Default 10_000. */
+  /**
+   * Milliseconds that `origins` and `authenticate` may take together; 503 when they are over. A `WebSocketServer` with
+   * a `port` gives the head of a request the same time, and answers 408; other HTTP servers have `headersTimeout` for
+   * that. Default 10_000.
+   */
   readonly handshakeTimeout?: number;
   /** Refuses handshakes under way with 503 when it is aborted; later ones too. */
   readonly signal?: AbortSignal;

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
@@ -115,7 +115,7 @@ describe('§4.2.1 a request that breaks a rule gets a whole HTTP answer', () => 
     const acceptor = await serve();
     const answer = await refused(acceptor.port, fields, line);
     expect(answer.status).toBe(status);
-    expect(answer.headers.connection).toMatch(/^close/);
+    expect(answer.headers).toMatchObject({ connection: expect.stringMatching(/^close/) });
     expect(answer.headers['content-type']).toBe('text/plain; charset=utf-8');
     expect(answer.body).not.toBe('');
     expect(acceptor.error.status).toBe(status);
@@ -129,11 +129,13 @@ describe('§4.2.1 a request that breaks a rule gets a whole HTTP answer', () => 
 
   test('405 has Allow, 426 has Upgrade as RFC 9110 asks for, and the version of ours', async () => {
     const { port } = await serve();
-    expect((await refused(port, {}, 'PUT / HTTP/1.1')).headers.allow).toBe('GET');
+    expect((await refused(port, {}, 'PUT / HTTP/1.1')).headers).toHaveProperty('allow', 'GET');
     const { headers } = await refused(port, { 'Sec-WebSocket-Version': '12' });
-    expect(headers.upgrade).toBe('websocket');
-    expect(headers.connection).toBe('close, Upgrade');
-    expect(headers['sec-websocket-version']).toBe('13');
+    expect(headers).toMatchObject({
+      upgrade: 'websocket',
+      connection: 'close, Upgrade',
+      'sec-websocket-version': '13',
+    });
   });
 
   test.each([1, 3, 20])('[H-14] maxHeadersCount of %i hides Upgrade: 400, no crash', async (count) => {
@@ -312,6 +314,7 @@ describe('authentication', () => {
     ['a rejection', { status: 402 }, 402],
     ['a redirect', { status: 307, headers: { Location: '/there' } }, 307],
     ['a success that is no upgrade', { status: 200 }, 200],
+    ['a status without a name', { status: 599 }, 599],
     ['null', null, 500],
     ['a user', { name: 'Ann' }, 500],
     ['the status 101', { status: 101 }, 500],
@@ -319,7 +322,10 @@ describe('authentication', () => {
     ['a body of bytes', { status: 400, body: Buffer.of(1) }, 500],
     ['[H-21] a field with a line end', { status: 400, headers: { 'X-A': 'a\r\nb' } }, 500],
   ])('that returns %s is answered as said', async (_title, result, status) => {
-    for (const authenticate of [() => result, async () => result] as AcceptOptions['authenticate'][]) {
+    for (const authenticate of [
+      () => result,
+      async () => result,
+    ] as Required<AcceptOptions>['authenticate'][]) {
       const acceptor = await serve({ authenticate });
       await using client = await RawClient.connect(acceptor.port);
       expect((await client.write(requestText()).response()).status).toBe(status);
@@ -483,6 +489,55 @@ describe('§7.1.7 the peer is gone', () => {
     await once(acceptor.events, 'done');
     expect(acceptor.errors).toHaveLength(1);
     await client[Symbol.asyncDispose]();
+  });
+});
+
+describe('a stream that is no net.Socket', () => {
+  /** A request as the tests of a framework inject it. */
+  class Injected extends Duplex {
+    written = '';
+    failure: Error | null = null;
+    override _read(): void {}
+    override _write(chunk: Buffer, _encoding: string, done: (error: Error | null) => void): void {
+      this.written += chunk.toString('latin1');
+      done(this.failure);
+    }
+  }
+
+  const inject = (stream: Injected, fields: RequestFields = {}): Promise<WebSocketConnection> => {
+    const rawHeaders = requestText(fields)
+      .trimEnd()
+      .split('\r\n')
+      .slice(1)
+      .flatMap((line) => line.split(': '));
+    const request = {
+      method: 'GET',
+      url: '/',
+      httpVersion: '1.1',
+      rawHeaders,
+      headers: { upgrade: '' },
+      socket: stream,
+    };
+    return accept(request as unknown as IncomingMessage, stream, Buffer.alloc(0));
+  };
+
+  test('is upgraded', async () => {
+    const stream = new Injected();
+    const ws = await inject(stream);
+    expect(stream.written).toMatch(/^HTTP\/1\.1 101 /);
+    ws.send('a');
+    await ws.drained();
+    expect(stream.written.slice(-3)).toBe('\x81\x01a');
+    ws.terminate();
+    await ws.closed;
+  });
+
+  test('is refused, and may fail while the answer is on its way', async () => {
+    const stream = new Injected();
+    stream.failure = new Error('EPIPE');
+    await expect(inject(stream, { Connection: 'close' })).rejects.toMatchObject({ status: 426 });
+    if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve));
+    expect(stream.errored).toHaveProperty('message', 'EPIPE');
   });
 });
 

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { connect } from '../../src/client/connect.js';
 import {
   HandshakeError,
   type WebSocketConnection,
@@ -98,7 +99,7 @@ describe('on a port of its own', () => {
     const { status, headers } = await client.response();
     clearInterval(trickle);
     expect(status).toBe(408);
-    expect(headers.connection).toBe('close');
+    expect(headers).toHaveProperty('connection', 'close');
     const took = performance.now() - began;
     expect(took).toBeGreaterThan(150);
     // The machine may be slow, the timeout was not 10 seconds.
@@ -318,6 +319,42 @@ describe('maxConnections', () => {
 
   test('0 refuses all', async () => {
     expect((await refused(portOf(await start({ maxConnections: 0 })))).status).toBe(503);
+  });
+});
+
+describe('with clients of our own', () => {
+  test('subprotocol, echo, and 1001 as the end of an iteration', async () => {
+    const server = echo(await start({ subprotocols: ['v2', 'v1'] }));
+    const url = `ws://127.0.0.1:${portOf(server)}/`;
+    const clients = await Promise.all(
+      ['v1', 'v2', 'v3'].map((subprotocol) => connect(url, { subprotocols: [subprotocol] })),
+    );
+    expect(clients.map((ws) => ws.subprotocol)).toEqual(['v1', 'v2', '']);
+    const received = clients.map(async (ws, index) => {
+      const texts: string[] = [];
+      ws.send(`${index}`);
+      for await (const message of ws) {
+        texts.push(await message.text());
+        if (texts.length === 2) closing ??= server.close({ reason: 'bye' });
+      }
+      return texts;
+    });
+    let closing: Promise<void> | undefined;
+    await Promise.all(clients.map((ws) => ws.ping()));
+    server.broadcast('all');
+    expect(await Promise.all(received)).toEqual([
+      ['0', 'all'],
+      ['1', 'all'],
+      ['2', 'all'],
+    ]);
+    for (const ws of clients) expect(await ws.closed).toEqual({ code: 1001, reason: 'bye', wasClean: true });
+    await closing;
+  });
+
+  test('a refusal reaches the client with its status and body', async () => {
+    const server = await start({ authenticate: () => ({ status: 402, body: 'Pay first' }) });
+    const refusal = connect(`ws://127.0.0.1:${portOf(server)}/`);
+    await expect(refusal).rejects.toMatchObject({ code: 'ERR_HANDSHAKE', status: 402, body: 'Pay first' });
   });
 });
 
