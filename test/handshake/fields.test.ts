@@ -166,7 +166,7 @@ describe('Sec-WebSocket-Extensions', () => {
     expect(parseTokenList(value)).toBeNull();
     expect(new Fields(['a', value]).includes('a', 'upgrade')).toBe(false);
     // Quadratic time would take minutes.
-    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(performance.now() - before).toBeLessThan(10_000);
   });
 
   test('§9.1 what is formatted is parsed to the same', () => {

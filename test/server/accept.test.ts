@@ -138,7 +138,7 @@ describe('§4.2.1 a request that breaks a rule gets a whole HTTP answer', () => 
     });
   });
 
-  test.each([1, 3, 20])('[H-14] maxHeadersCount of %i hides Upgrade: 400, no crash', async (count) => {
+  test.each([1, 3, 20])('[H-14] maxHeadersCount of %i hides Upgrade: 400 or 431, no crash', async (count) => {
     const server = createServer();
     server.maxHeadersCount = count;
     const acceptor = await serve({}, server);
@@ -146,8 +146,10 @@ describe('§4.2.1 a request that breaks a rule gets a whole HTTP answer', () => 
     await using client = await RawClient.connect(acceptor.port);
     const request = requestText({ ...filler, Upgrade: null });
     client.write(request.replace('\r\n\r\n', '\r\nUpgrade: websocket\r\n\r\n'));
-    expect((await client.refusal()).status).toBe(400);
-    expect(acceptor.error.status).toBe(400);
+    const { status } = await client.refusal();
+    // Later versions of Node.js refuse it themselves, with 431, before the upgrade event.
+    if (status === 431) expect(acceptor.errors).toEqual([]);
+    else expect([status, acceptor.error.status]).toEqual([400, 400]);
   });
 
   test('[H-08] the answer reaches a peer that goes on sending; its socket is destroyed within a second or so', async () => {
@@ -504,7 +506,11 @@ describe('a stream that is no net.Socket', () => {
     }
   }
 
-  const inject = (stream: Injected, fields: RequestFields = {}): Promise<WebSocketConnection> => {
+  const inject = (
+    stream: Injected,
+    fields: RequestFields = {},
+    headers: object = { upgrade: '' },
+  ): Promise<WebSocketConnection> => {
     const rawHeaders = requestText(fields)
       .trimEnd()
       .split('\r\n')
@@ -515,7 +521,7 @@ describe('a stream that is no net.Socket', () => {
       url: '/',
       httpVersion: '1.1',
       rawHeaders,
-      headers: { upgrade: '' },
+      headers,
       socket: stream,
     };
     return accept(request as unknown as IncomingMessage, stream, Buffer.alloc(0));
@@ -530,6 +536,13 @@ describe('a stream that is no net.Socket', () => {
     expect(stream.written.slice(-3)).toBe('\x81\x01a');
     ws.terminate();
     await ws.closed;
+  });
+
+  test('[H-14] is refused with 400 when its Upgrade field is hidden, as by maxHeadersCount', async () => {
+    const stream = new Injected();
+    await expect(inject(stream, {}, {})).rejects.toMatchObject({ status: 400 });
+    expect(stream.written).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    stream.destroy();
   });
 
   test('is refused, and may fail while the answer is on its way', async () => {

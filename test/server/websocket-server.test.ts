@@ -102,8 +102,8 @@ describe('on a port of its own', () => {
     expect(headers).toHaveProperty('connection', 'close');
     const took = performance.now() - began;
     expect(took).toBeGreaterThan(150);
-    // The machine may be slow, the timeout was not 10 seconds.
-    expect(took).toBeLessThan(2_000);
+    // The machine may be slow, but the default is 10 seconds.
+    expect(took).toBeLessThan(4_500);
     await client.until(() => false);
     await using other = await opened(portOf(server));
     await expectEcho(other);
@@ -441,7 +441,7 @@ describe('close()', () => {
     await server.close({ timeout: 100 });
     const took = performance.now() - began;
     expect(took).toBeGreaterThan(95);
-    expect(took).toBeLessThan(2_000);
+    expect(took).toBeLessThan(4_500);
     for (const info of await Promise.all(infos)) expect(info).toMatchObject({ code: 1006, wasClean: false });
     expect(server.connections.size).toBe(0);
     silent.socket.resume();
