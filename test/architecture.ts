@@ -9,7 +9,7 @@
  *     extensions                node:zlib
  *     handshake                 no I/O; node:crypto
  *     protocol                  no I/O; node:buffer, node:crypto
- *     errors.ts                 imports nothing
+ *     errors.ts  options.ts     import nothing
  */
 
 import { posix } from 'node:path';
@@ -42,6 +42,7 @@ const layers = new Map<string, Layer>([
   ['handshake', { rank: 2, pure: true, builtins: core }],
   ['protocol', { rank: 1, pure: true, builtins: core }],
   ['errors', { rank: 0, pure: true, builtins: [] }],
+  ['options', { rank: 0, pure: true, builtins: [] }],
 ]);
 
 const maxLines = 350;

@@ -3,14 +3,13 @@ import type { Agent } from 'node:http';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import {
   type ConnectionOptions,
-  checkNames,
-  checkNumber,
   connectionOptionNames,
   type ResolvedConnectionOptions,
   resolveConnectionOptions,
 } from '../connection/options.js';
 import { checkExtraHeaders, checkFieldValue, type HeaderRecord } from '../handshake/fields.js';
 import { checkSubprotocols } from '../handshake/subprotocol.js';
+import { checkNames, checkNumber } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
 
 /** Options of {@link connect}. */

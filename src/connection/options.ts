@@ -1,4 +1,5 @@
 /** Options of a connection, their defaults and their checks: resolved once, here. */
+import { checkNumber } from '../options.js';
 
 /** Options that servers and clients share; each applies to one connection. */
 export interface ConnectionOptions {
@@ -61,33 +62,4 @@ export function resolveConnectionOptions(options: ConnectionOptions = {}): Resol
     pingTimeout: timer('pingTimeout', 1),
     closeTimeout: timer('closeTimeout', 0),
   };
-}
-
-/** Throws a TypeError for options that are no object, or that name something unknown. */
-export function checkNames(options: object, known: readonly string[]): void {
-  if (options === null || typeof options !== 'object') {
-    throw new TypeError(`Expected the options to be an object: ${String(options)}`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new TypeError(`Unknown option: ${name}`);
-  }
-}
-
-/** The value of a numeric option, or its default when it is undefined. */
-export function checkNumber(
-  name: string,
-  value: number | undefined,
-  fallback: number,
-  least: number,
-  most: number,
-): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== 'number') throw new TypeError(`Option ${name} is not a number: ${String(value)}`);
-  if (!(value >= least && value <= most)) {
-    throw new RangeError(`Option ${name} is not between ${least} and ${most}: ${value}`);
-  }
-  if (!Number.isInteger(value) && value !== Number.POSITIVE_INFINITY) {
-    throw new RangeError(`Option ${name} is not an integer: ${value}`);
-  }
-  return value;
 }

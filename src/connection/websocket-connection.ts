@@ -2,6 +2,7 @@
 import { Blob } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import type { CloseInfo } from '../protocol/closing-handshake.js';
@@ -18,7 +19,6 @@ import type {
 } from './connection-types.js';
 import type { MessageReader, MessageType } from './message-reader.js';
 import { MessageWriter } from './message-writer.js';
-import { checkNumber } from './options.js';
 import { type BytesLike, checkType, toBytes, toControlPayload, toPayload } from './payload.js';
 import { type MessageSource, sendStream } from './send-stream.js';
 

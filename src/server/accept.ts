@@ -5,8 +5,6 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import {
   type ConnectionOptions,
-  checkNames,
-  checkNumber,
   connectionOptionNames,
   type ResolvedConnectionOptions,
   resolveConnectionOptions,
@@ -24,6 +22,7 @@ import {
   switchProtocols,
 } from '../handshake/server-handshake.js';
 import { checkSubprotocols, chooseSubprotocol, type SubprotocolChoice } from '../handshake/subprotocol.js';
+import { checkNames, checkNumber } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
 import { answer, refuse } from './refuse.js';
 

@@ -6,12 +6,12 @@ import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SendOptions } from '../connection/connection-types.js';
-import { checkNames, checkNumber } from '../connection/options.js';
 import type { BytesLike } from '../connection/payload.js';
 import { prepareMessage } from '../connection/prepare-message.js';
 import { goAway, type WebSocketConnection } from '../connection/websocket-connection.js';
 import type { HandshakeError } from '../errors.js';
 import { pathOf, type Rejection } from '../handshake/server-handshake.js';
+import { checkNames, checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import {
