@@ -34,6 +34,7 @@ export {
   TimeoutError,
   WebSocketError,
 } from './errors.js';
+export { type PermessageDeflateOptions, permessageDeflate } from './extensions/permessage-deflate/index.js';
 export type { HeaderRecord } from './handshake/fields.js';
 export type { OriginPolicy } from './handshake/origin.js';
 export type { Rejection } from './handshake/server-handshake.js';

@@ -7,6 +7,10 @@ import {
   type ResolvedConnectionOptions,
   resolveConnectionOptions,
 } from '../connection/options.js';
+import {
+  compressionExtensions,
+  type PermessageDeflateOptions,
+} from '../extensions/permessage-deflate/index.js';
 import { checkExtraHeaders, checkFieldValue, type HeaderRecord } from '../handshake/fields.js';
 import { checkSubprotocols } from '../handshake/subprotocol.js';
 import { checkNames, checkNumber } from '../options.js';
@@ -20,7 +24,12 @@ export interface ConnectOptions extends ConnectionOptions {
   readonly headers?: HeaderRecord | Iterable<readonly [name: string, value: string]>;
   /** The `Origin` field, which browsers send (§10.2). Default none. */
   readonly origin?: string;
-  /** Extensions to offer, best first (§9.1). Default none. */
+  /**
+   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is in the
+   * README. Default false.
+   */
+  readonly compression?: boolean | PermessageDeflateOptions;
+  /** Other extensions to offer, best first (§9.1). Default none. */
   readonly extensions?: readonly ExtensionFactory[];
   /** Aborts the opening handshake; of no effect on the open connection. */
   readonly signal?: AbortSignal;
@@ -56,6 +65,7 @@ const optionNames = [
   'subprotocols',
   'headers',
   'origin',
+  'compression',
   'extensions',
   'signal',
   'handshakeTimeout',
@@ -78,7 +88,7 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
     connection: resolveConnectionOptions(options),
     subprotocols: offered,
     headers: origin === undefined ? headers : { ...headers, Origin: checkFieldValue('Origin', origin) },
-    extensions,
+    extensions: [...compressionExtensions(options.compression), ...extensions],
     signal: options.signal,
     handshakeTimeout: checkNumber('handshakeTimeout', options.handshakeTimeout, 10_000, 1, 0x7fff_ffff),
     tls,

@@ -30,7 +30,7 @@ export interface ConnectionInit {
   readonly options: ResolvedConnectionOptions;
   /** The negotiated subprotocol; none by default. */
   readonly subprotocol?: string;
-  /** The negotiated extensions; at most one of them may transform payloads. */
+  /** The negotiated extension, if any: more than one cannot be used together. */
   readonly extensions?: readonly Extension[];
   /** Bytes that were read behind the handshake. */
   readonly head?: Uint8Array;

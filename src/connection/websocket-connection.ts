@@ -49,6 +49,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
   constructor(stream: Duplex, init: ConnectionInit) {
     super();
     const { role, subprotocol = '', extensions = [] } = init;
+    if (extensions.length > 1) throw new TypeError('Tried to use several extensions on one connection');
     this.role = role;
     this.subprotocol = subprotocol;
     this.extensions = extensions.map((extension) => extension.name).join(', ');

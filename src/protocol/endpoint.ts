@@ -7,6 +7,7 @@
 import { ProtocolError } from '../errors.js';
 import { closeBody, parseCloseBody } from './close-frame.js';
 import { ClosingHandshake, State } from './closing-handshake.js';
+import { EndpointEvent } from './endpoint-event.js';
 import type { Extension } from './extension.js';
 import { FIN, headerSize, MAX_CONTROL_PAYLOAD } from './frame-header.js';
 import { FrameEvent, FrameParser } from './frame-parser.js';
@@ -19,24 +20,7 @@ import { violation } from './violation.js';
 /** Which side of the connection an endpoint is: clients mask what they send, servers do not (§5.1). */
 export type Role = 'server' | 'client';
 
-/** What {@link Endpoint.next} found. */
-export const EndpointEvent = {
-  /** All that was pushed is used up. */
-  NeedData: 0,
-  /** A part of a message: `opcode`, `first`, `last`, `data` (`chunk[start, end)`). */
-  Data: 1,
-  /** A Ping, answered already: `control`. */
-  Ping: 2,
-  /** A Pong: `control`. */
-  Pong: 3,
-  /** The peer's Close frame, answered already: `closing.code`, `closing.reason`. Nothing follows it. */
-  Close: 4,
-  /** An extension works elsewhere; its `decoder.onready` tells when `next()` is worth calling again. */
-  Busy: 5,
-} as const;
-
-/** One of {@link EndpointEvent}. */
-export type EndpointEvent = (typeof EndpointEvent)[keyof typeof EndpointEvent];
+export { EndpointEvent };
 
 /** What an {@link Endpoint} is made with. */
 export interface EndpointOptions {
@@ -146,13 +130,21 @@ export class Endpoint {
     return undefined;
   }
 
-  /** Sends a message that was framed before, when this endpoint can use the frame. */
+  /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
   sendPrepared(message: PreparedMessage, compress = true): Promise<void> | undefined {
-    if (this.#masks || this.#sending || (compress && this.#extension !== null)) {
-      return this.send(message.opcode, message.data, true, compress);
-    }
+    const { opcode, data } = message;
+    const extension = this.#extension;
+    const encodes = compress && extension?.encoder.wants(Buffer.byteLength(data));
+    const shareKey = extension?.encoder.shareKey ?? null;
+    if (this.#masks || this.#sending || (encodes && shareKey === null))
+      return this.send(opcode, data, true, compress);
     this.#assertOpen();
-    this.#writer.raw(message.frame);
+    if (!encodes) this.#writer.raw(message.frame);
+    else {
+      const frame = message.encodedFrame(shareKey!, extension!);
+      if (frame instanceof Promise) return this.#later(frame, (encoded) => this.#writer.raw(encoded));
+      this.#writer.raw(frame);
+    }
     return undefined;
   }
 
@@ -316,10 +308,15 @@ export class Endpoint {
       this.#write(first, payload);
       return undefined;
     }
+    return this.#later(payload, (encoded) => this.#write(first, encoded));
+  }
+
+  /** Lays down what an extension works on; nothing else may be sent before. */
+  #later(payload: Promise<Buffer>, lay: (encoded: Buffer) => void): Promise<void> {
     this.#waiting = true;
     return payload
       .then((encoded) => {
-        if (!this.closing.sent) this.#write(first, encoded);
+        if (!this.closing.sent) lay(encoded);
       })
       .finally(() => {
         this.#waiting = false;

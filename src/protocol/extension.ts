@@ -61,6 +61,14 @@ export interface MessageDecoder {
 export interface MessageEncoder {
   /** Whether a message is worth it; asked once, before its first part. `size` is -1 when not known. */
   wants(size: number): boolean;
-  /** A part of a message; a promise means that later parts and messages wait for it. */
+  /**
+   * Set when each message is transformed on its own: endpoints with the same key make the same payload of the same
+   * message, so that one of them does it for all.
+   */
+  readonly shareKey?: string | null;
+  /**
+   * A part of a message; a promise means that later parts and messages wait for it. The buffer may be reused by the
+   * next call when it has no more than 16 KiB.
+   */
   encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;
 }

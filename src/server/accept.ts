@@ -11,6 +11,10 @@ import {
 } from '../connection/options.js';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { HandshakeError } from '../errors.js';
+import {
+  compressionExtensions,
+  type PermessageDeflateOptions,
+} from '../extensions/permessage-deflate/index.js';
 import { checkExtraHeaders, type HeaderRecord } from '../handshake/fields.js';
 import { compileOrigins, type OriginCheck, type OriginPolicy } from '../handshake/origin.js';
 import {
@@ -36,7 +40,12 @@ export interface AcceptOptions extends ConnectionOptions {
   readonly origins?: OriginPolicy<IncomingMessage>;
   /** Subprotocols, best first, or a function that chooses among those offered (§1.9). Default none. */
   readonly subprotocols?: SubprotocolChoice<IncomingMessage>;
-  /** Extensions that may be negotiated (§9.1). Default none. */
+  /**
+   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is in the
+   * README. Default false.
+   */
+  readonly compression?: boolean | PermessageDeflateOptions;
+  /** Other extensions that may be negotiated (§9.1). Default none. */
   readonly extensions?: readonly ExtensionFactory[];
   /** More header fields of the 101 response. */
   readonly headers?: HeaderRecord | ((request: IncomingMessage) => HeaderRecord);
@@ -76,6 +85,7 @@ export const acceptOptionNames: readonly string[] = [
   ...connectionOptionNames,
   'origins',
   'subprotocols',
+  'compression',
   'extensions',
   'headers',
   'authenticate',
@@ -140,14 +150,20 @@ export async function upgrade(
   }
   if ('status' in outcome) throw refuse(socket, outcome);
 
+  let connection: WebSocketConnection;
+  try {
+    connection = new WebSocketConnection(socket, {
+      role: 'server',
+      options: options.connection,
+      subprotocol: outcome.subprotocol,
+      extensions: outcome.extensions,
+      head,
+    });
+  } catch (error) {
+    throw refuse(socket, { status: 500 }, error);
+  }
+  // It writes nothing by itself in this tick: the response goes first
   socket.write(outcome.head, 'latin1');
-  const connection = new WebSocketConnection(socket, {
-    role: 'server',
-    options: options.connection,
-    subprotocol: outcome.subprotocol,
-    extensions: outcome.extensions,
-    head,
-  });
   socket.off('error', ignore);
   return connection;
 }
@@ -165,7 +181,7 @@ export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOpti
     connection: resolveConnectionOptions(options),
     checkOrigin: compileOrigins(options.origins),
     subprotocols,
-    extensions,
+    extensions: [...compressionExtensions(options.compression), ...extensions],
     headers: typeof headers === 'function' ? headers : () => headers,
     authenticate,
     handshakeTimeout: checkNumber('handshakeTimeout', options.handshakeTimeout, 10_000, 1, 0x7fff_ffff),

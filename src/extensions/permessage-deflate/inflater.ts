@@ -1,0 +1,147 @@
+/**
+ * Decompression of messages, RFC 7692 §7.2.2.
+ *
+ *     payload up to SMALL, nothing unusual in it ──▶ inflateBlocks(), no zlib context at all
+ *     payload and data not large ──────────────────▶ zlib at once, with the window as dictionary
+ *     else ────────────────────────────────────────▶ an InflateStream, off the thread, until the message ends
+ */
+import { type InflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
+import { InvalidPayloadError, ProtocolError } from '../../errors.js';
+import type { MessageDecoder } from '../../protocol/extension.js';
+import { MessageAssembler } from '../../protocol/message-assembler.js';
+import { violation } from '../../protocol/violation.js';
+import { inflateBlocks } from './inflate-block.js';
+import { InflateStream } from './inflate-stream.js';
+import { END, TAIL } from './tail.js';
+import { Window } from './window.js';
+
+/** Up to here our own code beats setting up a zlib context. */
+const SMALL = 2 * 1024;
+/** More payload than this is inflated off the thread. */
+const MOST_PAYLOAD = 16 * 1024;
+/** More data than this is inflated off the thread. */
+const MOST_DATA = 128 * 1024;
+/** Blocks marked as the last one that are followed on the thread; an honest message has one at most. */
+const MOST_STREAMS = 8;
+
+/** Inflates the messages that one endpoint receives. */
+export class Inflater implements MessageDecoder {
+  done = false;
+  onready: (() => void) | null = null;
+  #last = false;
+  #stream: InflateStream | null = null;
+  readonly #payload: MessageAssembler = new MessageAssembler();
+  readonly #window: Window;
+  readonly #windowBits: number;
+  readonly #contextTakeover: boolean;
+
+  /** @param windowBits - of the peer's compressor; @param contextTakeover - whether its window carries over */
+  constructor(windowBits: number, contextTakeover: boolean) {
+    this.#window = new Window(windowBits);
+    this.#windowBits = windowBits;
+    this.#contextTakeover = contextTakeover;
+  }
+
+  get busy(): boolean {
+    return this.#stream?.busy ?? false;
+  }
+
+  write(payload: Buffer, last: boolean): void {
+    this.done = false;
+    this.#last = last;
+    if (this.#stream !== null) this.#stream.write(payload, last);
+    else {
+      this.#payload.add(payload, 0, payload.length);
+      if (this.#payload.size > MOST_PAYLOAD) this.#startStream(this.#payload.take());
+    }
+  }
+
+  read(most: number): Buffer | null {
+    try {
+      if (this.#stream !== null) return this.#readStream(this.#stream);
+      return this.#last && !this.done ? this.#inflateNow(most) : null;
+    } catch (error) {
+      if (error instanceof ProtocolError) throw error;
+      const { message } = error as Error;
+      throw new InvalidPayloadError('RFC 7692 §7.2.2', `Received data that does not inflate: ${message}`);
+    }
+  }
+
+  /** Frees what it holds. */
+  close(): void {
+    this.#stream?.close();
+    this.#stream = null;
+    this.#payload.clear();
+    this.#window.clear();
+  }
+
+  /** A small message at once; what turns out not to be small is left to a stream. */
+  #inflateNow(most: number): Buffer | null {
+    const payload = this.#payload.take();
+    if (payload.length <= SMALL) {
+      const data = inflateBlocks(Buffer.concat([payload, TAIL]), this.#window.last());
+      if (data !== null) {
+        if (data.length > most) throw violation('messageTooBig', `more than the ${most} bytes left`);
+        this.#window.push(data);
+        this.#finish();
+        return Buffer.from(data);
+      }
+    }
+    const input = Buffer.concat([payload, END]);
+    const parts: Buffer[] = [];
+    let size = 0;
+    for (let at = 0; at < input.length; ) {
+      const many = parts.length >= MOST_STREAMS && at < payload.length;
+      const part = many ? null : this.#inflate(input.subarray(at), Math.min(most, MOST_DATA) - size);
+      if (part === null) {
+        if (!many && most <= MOST_DATA) throw violation('messageTooBig', `more than the ${most} bytes left`);
+        this.#startStream(payload.subarray(at));
+        break;
+      }
+      this.#window.push(part.buffer);
+      parts.push(part.buffer);
+      size += part.buffer.length;
+      at += part.engine.bytesWritten;
+    }
+    if (this.#stream === null) this.#finish();
+    else if (size === 0) return null;
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+  }
+
+  /** Inflates up to the end of a stream of blocks; null when that is more than `room` bytes. */
+  #inflate(input: Buffer, room: number): { buffer: Buffer; engine: InflateRaw } | null {
+    const dictionary = this.#window.last();
+    const options: ZlibOptions = {
+      info: true,
+      windowBits: this.#windowBits,
+      maxOutputLength: Math.max(1, room),
+      chunkSize: Math.max(256, Math.min(16 * 1024, input.length * 4)),
+      ...(dictionary.length > 0 && { dictionary }),
+    };
+    try {
+      return inflateRawSync(input, options) as unknown as { buffer: Buffer; engine: InflateRaw };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null;
+      throw error;
+    }
+  }
+
+  #startStream(payload: Buffer): void {
+    this.#stream = new InflateStream(this.#windowBits, this.#window, () => this.onready?.());
+    this.#stream.write(payload, this.#last);
+  }
+
+  #readStream(stream: InflateStream): Buffer | null {
+    const data = stream.read();
+    if (data === null && stream.done) {
+      this.#stream = null;
+      this.#finish();
+    }
+    return data;
+  }
+
+  #finish(): void {
+    this.done = true;
+    if (!this.#contextTakeover) this.#window.clear();
+  }
+}

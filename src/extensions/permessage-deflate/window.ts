@@ -1,0 +1,55 @@
+/**
+ * The window that carries over between messages, RFC 7692 §7.2.3.2: the last 2^bits bytes of plain text. Between
+ * messages it is all that a connection keeps, and only as many bytes as it has seen.
+ */
+
+/** Room behind a full window, so that it is moved to the front once in so many bytes. */
+export const SLACK: number = 4 * 1024;
+const FIRST_SIZE = 256;
+
+/** Remembers the end of a stream of bytes. */
+export class Window {
+  readonly size: number;
+  /** What is remembered is the end of `bytes[0, end)`, at most `size` bytes of it. */
+  bytes: Buffer = Buffer.alloc(0);
+  end = 0;
+  /** By how much all that is remembered has been moved to the front, ever. */
+  moved = 0;
+
+  constructor(bits: number) {
+    this.size = 2 ** bits;
+  }
+
+  /** The last bytes seen, at most `most`: a view that the next {@link push} may overwrite. */
+  last(most: number = this.size): Buffer {
+    return this.bytes.subarray(Math.max(0, this.end - Math.min(most, this.size)), this.end);
+  }
+
+  /** Takes the bytes that follow. Up to {@link SLACK} of them stand behind a whole window. */
+  push(data: Uint8Array): void {
+    const most = Math.max(this.size, SLACK);
+    const tail = data.length > most ? data.subarray(data.length - most) : data;
+    if (this.end + tail.length > this.bytes.length) this.#makeRoom(tail.length);
+    this.bytes.set(tail, this.end);
+    this.end += tail.length;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.moved += this.end;
+    this.bytes = Buffer.alloc(0);
+    this.end = 0;
+  }
+
+  #makeRoom(length: number): void {
+    const most = this.size + SLACK;
+    const kept = this.last(most - length);
+    this.moved += this.end - kept.length;
+    this.end = kept.length;
+    if (this.bytes.length < most) {
+      const wanted = Math.max(FIRST_SIZE, this.bytes.length * 2, kept.length + length);
+      this.bytes = Buffer.allocUnsafeSlow(Math.min(most, wanted));
+    }
+    kept.copy(this.bytes);
+  }
+}
