@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { mask, maskingKey } from '../../src/protocol.js';
+
+test('§5.3 each octet is combined with octet i MOD 4 of the key, at any alignment, phase and length', () => {
+  const key = 0x12f4a678;
+  const octets = [0x12, 0xf4, 0xa6, 0x78];
+  const lengths = [0, 1, 2, 3, 4, 5, 7, 8, 15, 190, 191, 192, 193, 194, 195, 196, 208, 1023, 4099];
+  for (const length of lengths) {
+    for (let offset = 0; offset < 5; offset++) {
+      for (let phase = 0; phase < 5; phase++) {
+        const store = Buffer.alloc(length + 16, 0x5a);
+        const start = offset + 3;
+        mask(store, start, start + length, key, phase);
+        const expected = Buffer.alloc(length + 16, 0x5a);
+        for (let i = 0; i < length; i++) expected[start + i]! ^= octets[(i + phase) % 4]!;
+        expect(store.equals(expected)).toBe(true);
+        mask(store, start, start + length, key, phase);
+        expect(store.every((byte) => byte === 0x5a)).toBe(true);
+      }
+    }
+  }
+});
+
+test('§5.3 a key of zero changes nothing, one with its highest bit set works', () => {
+  const bytes = Buffer.from('abcdef');
+  mask(bytes, 0, 6, 0, 0);
+  expect(bytes.toString()).toBe('abcdef');
+  mask(bytes, 0, 6, 0xff000001 | 0, 1);
+  expect([...bytes]).toEqual([0x61, 0x62, 0x63 ^ 0x01, 0x64 ^ 0xff, 0x65, 0x66]);
+});
+
+test('§5.3 keys are diverse in every octet', () => {
+  const keys = Array.from({ length: 10_000 }, maskingKey);
+  expect(new Set(keys).size).toBeGreaterThan(9_980);
+  for (const shift of [0, 8, 16, 24])
+    expect(new Set(keys.map((key) => (key >>> shift) & 0xff)).size).toBe(256);
+});

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest';
+import { MessageAssembler } from '../../src/protocol.js';
+
+test('a message that came in one buffer is handed over as a view of it', () => {
+  const assembler = new MessageAssembler();
+  const chunk = Buffer.allocUnsafeSlow(1000).fill('x');
+  assembler.add(chunk, 4, 1000);
+  const message = assembler.take();
+  expect([message.buffer === chunk.buffer, message.byteOffset, message.length]).toEqual([true, 4, 996]);
+});
+
+test('a chunk that fills little of its buffer is copied, so that it does not pin it', () => {
+  const assembler = new MessageAssembler();
+  const chunk = Buffer.allocUnsafeSlow(64 * 1024).fill('x');
+  assembler.add(chunk, 0, 1000);
+  expect(assembler.take().buffer).not.toBe(chunk.buffer);
+});
+
+test('§5.4 chunks of every size are joined in order', () => {
+  const assembler = new MessageAssembler();
+  const expected: Buffer[] = [];
+  for (let i = 0; i < 400; i++) {
+    const chunk = Buffer.allocUnsafeSlow((i * 37) % 3000).fill(i);
+    const start = i % 7 === 0 ? chunk.length >> 1 : 0;
+    assembler.add(chunk, start, chunk.length);
+    expected.push(chunk.subarray(start));
+  }
+  const whole = Buffer.concat(expected);
+  expect(assembler.size).toBe(whole.length);
+  expect(assembler.take().equals(whole)).toBe(true);
+  expect([assembler.size, assembler.take().length]).toEqual([0, 0]);
+});
+
+test('[F-11] 131,000 chunks of 1 byte, each alone in its buffer, retain less than twice their bytes and 64 KiB', () => {
+  const chunk = Buffer.from('x');
+  const assemblers = Array.from({ length: 10 }, () => new MessageAssembler());
+  const before = process.memoryUsage().arrayBuffers;
+  for (const assembler of assemblers) {
+    for (let i = 0; i < 131_000; i++) assembler.add(chunk, 0, 1);
+  }
+  const each = (process.memoryUsage().arrayBuffers - before) / assemblers.length;
+  expect(each).toBeLessThan(2 * 131_000 + 64 * 1024);
+  for (const assembler of assemblers) expect(assembler.take().length).toBe(131_000);
+});
+
+test('[F-13] 1,000,000 empty chunks retain nothing', () => {
+  const assembler = new MessageAssembler();
+  const empty = Buffer.alloc(0);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 1_000_000; i++) assembler.add(empty, 0, 0);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024);
+  expect(assembler.take().length).toBe(0);
+});
