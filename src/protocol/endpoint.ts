@@ -58,6 +58,8 @@ export class Endpoint {
   #fresh = false;
   /** Its payload goes through the extension. */
   #decoding = false;
+  /** The extension was given payload, and may have data of it. */
+  #undecoded = false;
   /** The payload of the latest Ping that came while congested. */
   #pong: Buffer | null = null;
   /** A message was begun to be sent and not finished. */
@@ -201,11 +203,11 @@ export class Endpoint {
 
   #next(): EndpointEvent {
     const parser = this.#parser;
-    if (this.#decoding) {
-      const event = this.#decode();
-      if (event !== EndpointEvent.NeedData) return event;
-    }
     for (;;) {
+      if (this.#undecoded) {
+        const event = this.#decode();
+        if (event !== EndpointEvent.NeedData) return event;
+      }
       switch (parser.next()) {
         case FrameEvent.NeedData:
           return EndpointEvent.NeedData;
@@ -216,8 +218,7 @@ export class Endpoint {
           const last = parser.fin && parser.remaining === 0;
           if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
           this.#extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
-          const event = this.#decode();
-          if (event !== EndpointEvent.NeedData) return event;
+          this.#undecoded = true;
           break;
         }
         case FrameEvent.Control:
@@ -266,10 +267,13 @@ export class Endpoint {
   #decode(): EndpointEvent {
     const { decoder } = this.#extension!;
     const data = decoder.read(this.maxMessageSize - this.received);
-    if (data === null && !decoder.done) return decoder.busy ? EndpointEvent.Busy : EndpointEvent.NeedData;
+    if (data === null && !decoder.done) {
+      this.#undecoded = decoder.busy;
+      return decoder.busy ? EndpointEvent.Busy : EndpointEvent.NeedData;
+    }
     const part = data ?? empty;
     this.#count(part.length);
-    if (decoder.done) this.#decoding = false;
+    if (decoder.done) this.#undecoded = false;
     return this.#onData(part, 0, part.length, decoder.done);
   }
 

@@ -1,0 +1,123 @@
+import { describe, expect, test } from 'vitest';
+import { Endpoint, EndpointEvent, Opcode, PreparedMessage } from '../../src/protocol.js';
+import { chunkings, feed, frameTo, output, parse, roles } from '../support/frames.js';
+import { makeXor } from '../support/xor.js';
+
+const opposite = { server: 'client', client: 'server' } as const;
+
+describe.each(roles)('a %s with an extension', (role) => {
+  test.each(chunkings)('§9 takes what its peer sent through it, %s', (_, cut) => {
+    const sender = new Endpoint({ role: opposite[role], extension: makeXor() });
+    sender.send(Opcode.Text, 'through it');
+    sender.send(Opcode.Text, 'as is', true, false);
+    sender.send(Opcode.Text, 'ab');
+    sender.send(Opcode.Binary, Buffer.from('in '), false);
+    sender.send(Opcode.Binary, Buffer.from('parts'), true);
+    const bytes = output(sender);
+    expect(parse(bytes).map((frame) => [frame.opcode, frame.rsv, frame.fin])).toEqual([
+      [1, 0x40, true],
+      [1, 0, true],
+      [1, 0, true],
+      [2, 0x40, false],
+      [0, 0, true],
+    ]);
+    expect(feed(new Endpoint({ role, extension: makeXor() }), cut(bytes)).told.map((one) => one[2])).toEqual([
+      'through it',
+      'as is',
+      'ab',
+      'in parts',
+    ]);
+  });
+
+  test('an empty message through it is one event', () => {
+    const endpoint = new Endpoint({ role, extension: makeXor() });
+    expect(feed(endpoint, [frameTo(role, 2, '', { rsv: 0x40 })]).told).toEqual([['message', 2, '']]);
+  });
+
+  test('§10.4 the limit counts what comes out of it', () => {
+    const endpoint = new Endpoint({ role, extension: makeXor(), maxMessageSize: 4 });
+    expect(feed(endpoint, [frameTo(role, 2, 'abcd', { rsv: 0x40 })]).error).toBe(null);
+    expect(feed(endpoint, [frameTo(role, 2, 'abcde', { rsv: 0x40 })]).error).toMatchObject({
+      closeCode: 1009,
+    });
+  });
+
+  test('its own failure fails the connection', () => {
+    const endpoint = new Endpoint({ role, extension: makeXor() });
+    expect(feed(endpoint, [frameTo(role, 2, [0xff] as never, { rsv: 0x40 })]).error).toMatchObject({
+      closeCode: 1007,
+    });
+    expect(parse(output(endpoint))[0]!.payload.readUInt16BE()).toBe(1007);
+  });
+
+  test('while it works elsewhere, nothing else is read, and nothing else may be sent', async () => {
+    const extension = makeXor(true);
+    const endpoint = new Endpoint({ role, extension });
+    const sender = new Endpoint({ role: opposite[role], extension: makeXor() });
+    sender.send(Opcode.Text, 'slow');
+    sender.sendPing(Buffer.from('behind'));
+    endpoint.push(output(sender));
+    const ready = new Promise<void>((resolve) => {
+      extension.decoder.onready = resolve;
+    });
+    expect([endpoint.next(), endpoint.next()]).toEqual([EndpointEvent.Busy, EndpointEvent.Busy]);
+    await ready;
+    expect([endpoint.next(), endpoint.last, endpoint.next(), endpoint.last]).toEqual([
+      EndpointEvent.Data,
+      false,
+      EndpointEvent.Data,
+      true,
+    ]);
+    expect([endpoint.next(), endpoint.control.toString()]).toEqual([EndpointEvent.Ping, 'behind']);
+    output(endpoint);
+
+    const work = endpoint.send(Opcode.Text, 'later');
+    expect(() => endpoint.send(Opcode.Text, 'now')).toThrow('still works on the last message');
+    expect(endpoint.pending).toBe(0);
+    await work;
+    expect(parse(output(endpoint))).toMatchObject([{ opcode: 1, rsv: 0x40 }]);
+    const late = endpoint.send(Opcode.Text, 'too late');
+    endpoint.sendClose(1000);
+    await late;
+    expect(parse(output(endpoint)).map((frame) => frame.opcode)).toEqual([8]);
+    endpoint.closed();
+    expect(extension.closed).toBe(true);
+  });
+
+  test('a prepared message goes through it for each connection, or once for those that share it', async () => {
+    const message = new PreparedMessage('prepared');
+    let calls = 0;
+    const shared = (later: boolean) => {
+      const extension = makeXor(later);
+      const { encode } = extension.encoder;
+      return {
+        ...extension,
+        encoder: {
+          ...extension.encoder,
+          shareKey: `xor ${later}`,
+          encode: (data: Uint8Array, last: boolean) => {
+            calls++;
+            return encode(data, last);
+          },
+        },
+      };
+    };
+    for (const later of [false, true]) {
+      calls = 0;
+      for (let i = 0; i < 3; i++) {
+        const endpoint = new Endpoint({ role, extension: shared(later) });
+        await endpoint.sendPrepared(message);
+        const bytes = output(endpoint);
+        expect(feed(new Endpoint({ role: opposite[role], extension: makeXor() }), [bytes]).told).toEqual([
+          ['message', 1, 'prepared'],
+        ]);
+      }
+      expect(calls).toBe(role === 'server' ? 1 : 3);
+    }
+    const alone = new Endpoint({ role, extension: makeXor() });
+    alone.sendPrepared(message);
+    alone.sendPrepared(message, false);
+    alone.sendPrepared(new PreparedMessage('ab'));
+    expect(parse(output(alone)).map((frame) => frame.rsv)).toEqual([0x40, 0, 0]);
+  });
+});

@@ -1,0 +1,125 @@
+import { describe, expect, test } from 'vitest';
+import { closeBody, FrameWriter, parseCloseBody } from '../../src/protocol.js';
+import { parse } from '../support/frames.js';
+
+const lengths = [
+  0,
+  1,
+  63,
+  64,
+  65,
+  125,
+  126,
+  127,
+  5000,
+  16 * 1024,
+  16 * 1024 + 1,
+  65535,
+  65536,
+  70_000,
+  1_000_000,
+];
+
+describe.each([
+  ['a server', false],
+  ['a client', true],
+])('%s', (_, masked) => {
+  test.each(lengths)(
+    '§5.2 writes %i bytes with the shortest header, and leaves them as they are',
+    (length) => {
+      const writer = new FrameWriter(masked);
+      const payload = Buffer.alloc(length, 'payload');
+      const before = Buffer.from(payload);
+      writer.frame(0x82, payload);
+      const size = writer.size;
+      const bytes = Buffer.concat(writer.take());
+      const [frame, ...more] = parse(bytes);
+      expect(more).toEqual([]);
+      expect(frame).toMatchObject({ fin: true, opcode: 2, rsv: 0 });
+      expect(frame!.payload.equals(before)).toBe(true);
+      expect(payload.equals(before)).toBe(true);
+      expect(frame!.key === null).toBe(!masked);
+      const extended = length < 126 ? 0 : length < 65536 ? 2 : 8;
+      expect(frame!.headerSize).toBe(2 + extended + (masked ? 4 : 0));
+      expect([size, bytes.length, writer.size]).toEqual([bytes.length, bytes.length, 0]);
+    },
+  );
+
+  test.each(lengths)('§5.6 writes text of %i characters of one to four bytes as UTF-8', (length) => {
+    const texts = ['a', 'é', '€', '😀', 'a😀'].map((text) => text.repeat(length));
+    const lone = '\ud800'.repeat(length);
+    const writer = new FrameWriter(masked);
+    for (const text of [...texts, lone]) writer.text(0x81, text);
+    const frames = parse(Buffer.concat(writer.take()));
+    expect(frames.map((frame) => frame.payload.toString())).toEqual([...texts, '\ufffd'.repeat(length)]);
+  });
+
+  test('writers that lay down frames by turns do not mix them', () => {
+    const writers = Array.from({ length: 7 }, () => new FrameWriter(masked));
+    for (let round = 0; round < 200; round++) {
+      for (const [i, writer] of writers.entries()) {
+        writer.frame(0x82, Buffer.alloc((round * 31 + i) % 700, `${i}`));
+        if ((round + i) % 13 === 0) writer.text(0x81, `text of ${i}`);
+        if ((round + i) % 29 === 0) writer.frame(0x82, Buffer.alloc(20_000, `${i}`));
+      }
+    }
+    for (const [i, writer] of writers.entries()) {
+      const frames = parse(Buffer.concat(writer.take()));
+      expect(frames.length).toBeGreaterThan(200);
+      for (const { opcode, payload } of frames) {
+        expect(
+          payload.equals(opcode === 1 ? Buffer.from(`text of ${i}`) : Buffer.alloc(payload.length, `${i}`)),
+        ).toBe(true);
+      }
+    }
+  });
+
+  test('many small frames leave in one piece', () => {
+    const writer = new FrameWriter(masked);
+    new FrameWriter(masked).frame(0x82, Buffer.alloc(60_000));
+    for (let i = 0; i < 100; i++) writer.text(0x81, 'small');
+    expect(writer.take().length).toBeLessThanOrEqual(2);
+    expect(writer.take()).toEqual([]);
+  });
+});
+
+test('a large payload of a server goes out by reference', () => {
+  const writer = new FrameWriter(false);
+  const large = new Uint8Array(Buffer.allocUnsafeSlow(100_000).buffer, 10, 50_000);
+  writer.frame(0x82, large);
+  const [header, payload] = writer.take();
+  expect(header!.length).toBe(4);
+  expect([payload!.buffer === large.buffer, payload!.byteOffset, payload!.length]).toEqual([
+    true,
+    10,
+    50_000,
+  ]);
+});
+
+test('a slow peer pins little of the bytes of other connections: one piece in the shared slab', () => {
+  const slow = new FrameWriter(false);
+  const other = new FrameWriter(false);
+  for (let i = 0; i < 1000; i++) {
+    slow.text(0x81, 'a');
+    other.frame(0x82, Buffer.alloc(200));
+  }
+  const stores = new Set(slow.take().map((piece) => piece.buffer));
+  const pinned = [...stores].reduce((sum, store) => sum + store.byteLength, 0);
+  expect(pinned).toBeLessThan(64 * 1024 + 16 * 1024);
+});
+
+test('§5.5.1 the body of a Close frame is a code and at most 123 bytes of reason', () => {
+  expect(closeBody().length).toBe(0);
+  expect(closeBody(1000).toString('hex')).toBe('03e8');
+  expect(parseCloseBody(closeBody(4999, 'é'.repeat(61)))).toEqual({ code: 4999, reason: 'é'.repeat(61) });
+  expect(closeBody(1000, 'x'.repeat(123)).length).toBe(125);
+  for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 1000.5, Number.NaN]) {
+    expect(() => closeBody(code)).toThrow(RangeError);
+  }
+  expect(() => closeBody(1000, 'x'.repeat(124))).toThrow(RangeError);
+  expect(() => closeBody(1000, 'é'.repeat(62))).toThrow(RangeError);
+  expect(() => closeBody(undefined, 'why')).toThrow(TypeError);
+  for (const wrong of [new Float32Array(20), null, 5, {}])
+    expect(() => closeBody(1000, wrong as never)).toThrow(TypeError);
+  for (const wrong of ['1000', null, {}]) expect(() => closeBody(wrong as never)).toThrow(TypeError);
+});
