@@ -14,6 +14,9 @@ import type { PreparedMessage } from '../protocol/prepared-message.js';
 /** From so many bytes on, a write is not put off to the end of the tick. */
 const WRITE_NOW = 64 * 1024;
 
+/** A writer whose bytes leave at once gives others a turn after so many. */
+const MOST_UNBROKEN = 1024 * 1024;
+
 /** The part of a transport that a queue uses. */
 export interface Outlet {
   readonly busy: boolean;
@@ -60,6 +63,10 @@ export class SendQueue {
   #scheduled = false;
   /** A `send()` returned false, and 'drain' is owed. */
   #full = false;
+  /** Who waits for everything to have left is told soon. */
+  #draining = false;
+  /** Bytes of fragments that left since the event loop last turned. */
+  #unbroken = 0;
   #finishing = false;
   /** A message is under way and the others wait: "fragments ... MUST NOT be interleaved" (§5.4). */
   #locked = false;
@@ -147,7 +154,14 @@ export class SendQueue {
     if (this.ended !== null) throw this.ended;
     await this.#endpoint.send(opcode, data, fin);
     this.flush();
-    if (!this.#outlet.busy) return;
+    if (!this.#outlet.busy) {
+      this.#unbroken += Buffer.byteLength(data);
+      if (this.#unbroken < MOST_UNBROKEN) return;
+      this.#unbroken = 0;
+      await new Promise((resolve) => setImmediate(resolve));
+      return;
+    }
+    this.#unbroken = 0;
     // Not drained(): messages may be deferred that wait for this one
     await new Promise<void>((resolve, reject) => {
       this.#writer = { resolve, reject };
@@ -200,6 +214,7 @@ export class SendQueue {
     this.#deferred = [];
     this.#deferredSize = 0;
     this.#workSize = 0;
+    this.#full = false;
     this.#waiters = [];
     for (const one of deferred) one.cancel?.(error);
     for (const one of waiters) one.reject(error);
@@ -268,14 +283,27 @@ export class SendQueue {
     this.#writer?.resolve();
     this.#writer = null;
     if (this.amount > 0) return;
+    if (this.#finishing) this.#outlet.end();
+    if ((!this.#full && this.#waiters.length === 0) || this.#draining) return;
+    this.#draining = true;
+    setImmediate(tellDrained, this);
+  }
+
+  /** In a turn of its own: who sends on at once would keep the event loop from everybody else. */
+  tellDrained(): void {
+    this.#draining = false;
+    if (this.amount > 0) return;
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter.resolve();
-    if (this.#finishing) this.#outlet.end();
     if (!this.#full) return;
     this.#full = false;
     this.#owner.onDrain();
   }
+}
+
+function tellDrained(queue: { tellDrained(): void }): void {
+  queue.tellDrained();
 }
 
 function flushScheduled(queue: { flush(): void }): void {

@@ -21,7 +21,7 @@ type Listened = Duplex & { [kOwner]: TransportOwner };
 export class Transport {
   readonly #stream: Duplex;
   readonly #owner: TransportOwner;
-  #written: (() => void) | null = null;
+  #written: ((error?: Error | null) => void) | null = null;
 
   /** Listens for errors and the end at once; data is read from {@link start} on. */
   constructor(stream: Duplex, owner: TransportOwner) {
@@ -61,7 +61,10 @@ export class Transport {
   /** Writes the pieces in one system call, if the stream can. */
   write(pieces: readonly Buffer[]): void {
     if (!this.#stream.writable) return;
-    this.#written ??= (): void => this.#owner.onWritten();
+    // An error is told by its event; what it cut off has not left
+    this.#written ??= (error): void => {
+      if (!error) this.#owner.onWritten();
+    };
     const last = pieces.length - 1;
     if (last > 0) this.#stream.cork();
     for (let i = 0; i < last; i++) this.#stream.write(pieces[i]);

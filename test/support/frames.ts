@@ -105,11 +105,12 @@ export interface Parsed {
   readonly headerSize: number;
 }
 
-/** Parses frames by the letter of §5.2, apart from the code under test. */
-export function parse(bytes: Buffer): Parsed[] {
+/** Parses frames by the letter of §5.2, apart from the code under test; `partial` leaves out one that is cut off. */
+export function parse(bytes: Buffer, partial = false): Parsed[] {
   const frames: Parsed[] = [];
   for (let at = 0; at < bytes.length; ) {
     const begin = at;
+    if (partial && !isWhole(bytes, at)) break;
     const first = bytes[at++]!;
     const second = bytes[at++]!;
     let length = second & 0x7f;
@@ -139,4 +140,18 @@ export function parse(bytes: Buffer): Parsed[] {
     at += length;
   }
   return frames;
+}
+
+function isWhole(bytes: Buffer, at: number): boolean {
+  if (bytes.length < at + 2) return false;
+  const length = bytes[at + 1]! & 0x7f;
+  const header = 2 + (length < 126 ? 0 : length === 126 ? 2 : 8) + (bytes[at + 1]! >= 0x80 ? 4 : 0);
+  if (bytes.length < at + header) return false;
+  const size =
+    length < 126
+      ? length
+      : length === 126
+        ? bytes.readUInt16BE(at + 2)
+        : Number(bytes.readBigUInt64BE(at + 2));
+  return bytes.length >= at + header + size;
 }
