@@ -52,6 +52,8 @@ export class Incoming {
   #mode: number = Mode.Undecided;
   #paused = false;
   #pumping = false;
+  /** Others have their turn first. */
+  #yielding = false;
   #discarding = false;
   #count = 0;
   #sliceBegan = 0;
@@ -132,7 +134,7 @@ export class Incoming {
 
   /** Handles what was received, as far as somebody wants it. */
   pump(): void {
-    if (this.#pumping) return;
+    if (this.#pumping || this.#yielding) return;
     this.#pumping = true;
     this.#owner.onBatch(true);
     let threw = true;
@@ -234,11 +236,13 @@ export class Incoming {
   }
 
   #pumpSoon(): void {
+    this.#yielding = true;
     setImmediate(pumpLater, this);
   }
 
   /** @internal */
   pumpLater(): void {
+    this.#yielding = false;
     this.#sliceBegan = performance.now();
     this.pump();
   }
