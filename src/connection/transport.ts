@@ -21,6 +21,8 @@ type Listened = Duplex & { [kOwner]: TransportOwner };
 export class Transport {
   readonly #stream: Duplex;
   readonly #owner: TransportOwner;
+  /** Writes whose end was not told yet. */
+  #unfinished = 0;
   #written: ((error?: Error | null) => void) | null = null;
 
   /** Listens for errors and the end at once; data is read from {@link start} on. */
@@ -33,9 +35,12 @@ export class Transport {
     else if (stream.readableEnded) process.nextTick(() => owner.onEnd());
   }
 
-  /** Bytes of earlier writes are still here: the system's buffers are full. */
+  /**
+   * Bytes of earlier writes are still here: the system's buffers are full. Those that others wrote into the stream,
+   * such as the response of the opening handshake, do not count: nobody tells when they have left.
+   */
   get busy(): boolean {
-    return this.#stream.writableLength > 0;
+    return this.#unfinished > 0 && this.#stream.writableLength > 0;
   }
 
   /** Bytes of earlier writes that are still here. */
@@ -63,8 +68,10 @@ export class Transport {
     if (!this.#stream.writable) return;
     // An error is told by its event; what it cut off has not left
     this.#written ??= (error): void => {
+      this.#unfinished--;
       if (!error) this.#owner.onWritten();
     };
+    this.#unfinished++;
     const last = pieces.length - 1;
     if (last > 0) this.#stream.cork();
     for (let i = 0; i < last; i++) this.#stream.write(pieces[i]);

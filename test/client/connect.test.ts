@@ -89,7 +89,8 @@ async function refusal(url: string, options?: ConnectOptions): Promise<Handshake
     () => Promise.reject(new Error('Connected')),
     (reason) => reason as HandshakeError,
   );
-  for (const socket of sockets) if (!socket.destroyed) await new Promise((resolve) => socket.resume().once('close', resolve));
+  for (const socket of sockets)
+    if (!socket.destroyed) await new Promise((resolve) => socket.resume().once('close', resolve));
   return error;
 }
 

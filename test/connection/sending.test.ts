@@ -217,6 +217,21 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test('what others wrote into the stream, such as the response of the handshake, holds nothing up', async () => {
+    const stream = new Slow();
+    stream.held = true;
+    stream.write('HTTP/1.1 101 ...');
+    const ws = open(stream, role);
+    ws.send('behind the response');
+    await turns();
+    stream.held = false;
+    stream.release();
+    await turns();
+    expect(parse(stream.writes[1]!)).toMatchObject([{ payload: Buffer.from('behind the response') }]);
+    expect(ws.bufferedAmount).toBe(0);
+    ws.terminate();
+  });
+
   test('drain and drained() tell when everything has left', async () => {
     const stream = new Slow();
     stream.held = true;
