@@ -32,6 +32,8 @@ export class FrameWriter {
   #block: Buffer = empty;
   #start = 0;
   #end = 0;
+  /** The block is, or was, the shared slab: others may have written behind the open piece. */
+  #shared = false;
   #blockSize = FIRST_BLOCK;
   #key = 0;
   readonly #masked: boolean;
@@ -132,7 +134,8 @@ export class FrameWriter {
   /** Finds room for `size` bytes in one run; returns its offset in `#block`. */
   #reserve(size: number): number {
     const block = this.#block;
-    if (block.length - this.#end >= size && (block !== slab || this.#end === slabEnd)) return this.#end;
+    const mine = !this.#shared || (block === slab && this.#end === slabEnd);
+    if (mine && block.length - this.#end >= size) return this.#end;
     this.#seal();
     if (this.#pieces.length === 0 && size <= COPY_LIMIT + MAX_HEADER_SIZE) this.#openShared(size);
     else this.#openOwn(size);
@@ -145,6 +148,7 @@ export class FrameWriter {
       slabEnd = 0;
     }
     this.#block = slab;
+    this.#shared = true;
     this.#start = slabEnd;
     this.#end = slabEnd;
   }
@@ -152,6 +156,7 @@ export class FrameWriter {
   /** Behind a piece in the shared slab: what a slow peer does not take must not pin other connections' bytes. */
   #openOwn(size: number): void {
     this.#block = Buffer.allocUnsafeSlow(Math.max(size, this.#blockSize));
+    this.#shared = false;
     this.#blockSize = Math.min(SLAB, this.#blockSize * 2);
     this.#start = 0;
     this.#end = 0;

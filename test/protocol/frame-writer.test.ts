@@ -74,6 +74,24 @@ describe.each([
     }
   });
 
+  test('a writer never writes over what others laid behind it, also when the shared slab was replaced meanwhile', () => {
+    const [first, second, filler] = [
+      new FrameWriter(masked),
+      new FrameWriter(masked),
+      new FrameWriter(masked),
+    ];
+    first.text(0x81, 'first');
+    second.text(0x81, 'second');
+    for (let i = 0; i < 8; i++) {
+      filler.frame(0x82, Buffer.alloc(15_000));
+      filler.take();
+    }
+    first.text(0x81, 'third');
+    const sent = (writer: FrameWriter): string[] =>
+      parse(Buffer.concat(writer.take())).map((frame) => frame.payload.toString());
+    expect([sent(first), sent(second)]).toEqual([['first', 'third'], ['second']]);
+  });
+
   test('many small frames leave in one piece', () => {
     const writer = new FrameWriter(masked);
     new FrameWriter(masked).frame(0x82, Buffer.alloc(60_000));
