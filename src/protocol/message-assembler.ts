@@ -2,7 +2,8 @@
  * Chunks to one message, RFC 6455 §5.4, §6.2.
  *
  * What an unfinished message retains stays in proportion to its payload, however small its fragments are: a
- * chunk that fills most of the buffer it lies in is kept as a view, any other is copied behind the last one.
+ * chunk that fills most of the buffer it lies in is kept as a view, any other is copied behind the last one. A
+ * view ends the block in use, so it must be worth the room that is lost with it.
  */
 
 const FIRST_BLOCK = 256;
@@ -22,7 +23,8 @@ export class MessageAssembler {
   add(chunk: Buffer, start: number, end: number): void {
     const length = end - start;
     this.size += length;
-    if (length >= FIRST_BLOCK && length * 4 >= chunk.buffer.byteLength * 3) {
+    const lost = this.#block === null ? 0 : this.#block.length - this.#used;
+    if (length >= Math.max(FIRST_BLOCK, lost * 2) && length * 4 >= chunk.buffer.byteLength * 3) {
       this.#seal();
       this.#parts.push(chunk.subarray(start, end));
       return;

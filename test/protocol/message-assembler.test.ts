@@ -51,3 +51,18 @@ test('[F-13] 1,000,000 empty chunks retain nothing', () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024);
   expect(assembler.take().length).toBe(0);
 });
+
+test('[F-11] chunks kept as views by turns with chunks of 1 byte retain at most twice their bytes and 64 KiB', () => {
+  for (const large of [256, 300, 1000, 5000, 40_000]) {
+    const assembler = new MessageAssembler();
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 200; i++) {
+      const chunk = Buffer.allocUnsafeSlow(large + 6).fill(i);
+      assembler.add(chunk, 6, chunk.length);
+      assembler.add(Buffer.from('x'), 0, 1);
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 * assembler.size + 64 * 1024);
+    const parts = Array.from({ length: 200 }, (_, i) => [Buffer.alloc(large, i), Buffer.from('x')]);
+    expect(assembler.take().equals(Buffer.concat(parts.flat()))).toBe(true);
+  }
+});
