@@ -109,6 +109,17 @@ export const scenarios: readonly Scenario[] = [
     ['F-20', 'a flood of Pings from a peer that does not read', 'Pongs coalesced, queue O(1)'],
     ['F-21', 'frames after a Close frame', 'ignored, no event, bounded read'],
   ]),
+  ...section('permessage-deflate', [
+    [
+      'D-01',
+      '1 GiB of zeros in about 1 MB: whole, fragmented, with context takeover, dropped',
+      '1009, flat memory',
+    ],
+    ['D-02', 'exactly the limit; limit + 1', 'passes; 1009'],
+    ['D-03', 'a block with BFINAL set (C1 88 M F3 48 CD C9 C9 07 00 00), a second message', 'both messages'],
+    ['D-04', 'garbage, or a truncated stream', '1007'],
+    ['D-05', '200 sockets killed while compressing; close with a compressed send queued', 'no leak, no hang'],
+  ]),
   ...section('Sending', [
     [
       'S-01',

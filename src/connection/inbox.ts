@@ -47,14 +47,15 @@ export class Inbox {
         }
         if (error !== null) throw error;
       },
+      dropping: (): void => void source.limit(maxMessageSize),
     };
     source.limit(maxStreamSize);
   }
 
-  /** The next message; null after a clean close. What is unread of the last one is dropped. */
+  /** The next message; null after a clean close. The last one is dropped, unless somebody waits for more of it. */
   receive(signal?: AbortSignal): Promise<MessageReader | null> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    this.#body?.discard();
+    if (this.#body !== null && !this.#body.wanted) this.#body.discard();
     if (this.#end === null) return Promise.resolve(null);
     if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {

@@ -8,6 +8,8 @@ export interface BodySource {
   demand(): void;
   /** The message is going to be collected, `size` bytes of it came; throws when it is over the limit. */
   collecting(body: MessageBody, size: number): void;
+  /** The message is dropped unread: it is not worth more than a message that is collected. */
+  dropping(): void;
 }
 
 interface Pending {
@@ -25,10 +27,17 @@ export class MessageBody {
   #pending: Pending | null = null;
   #assembler: MessageAssembler | null = null;
   #discarded = false;
+  /** Its chunks are iterated over. */
+  #read = false;
   readonly #source: BodySource;
 
   constructor(source: BodySource) {
     this.#source = source;
+  }
+
+  /** Somebody waits for more of the message. */
+  get wanted(): boolean {
+    return this.#pending !== null;
   }
 
   /** Takes the data event at hand, or returns false: there is no room for it. */
@@ -59,6 +68,7 @@ export class MessageBody {
 
   /** The next chunk, or null at the end of the message. */
   next(): Promise<Buffer | null> {
+    this.#read = true;
     const chunk = this.#takeChunk();
     if (chunk !== null || this.ended || this.#discarded) {
       if (!this.ended) this.#source.demand();
@@ -86,9 +96,13 @@ export class MessageBody {
     if (this.#discarded) return;
     this.#discarded = true;
     this.#chunk = null;
+    if (this.#assembler === null) this.#settle(null);
+    else this.#pending?.reject(new Error('The message was cancelled'));
+    this.#pending = null;
     this.#assembler = null;
-    this.#settle(null);
-    if (!this.ended) this.#source.demand();
+    if (this.ended) return;
+    if (!this.#read) this.#source.dropping();
+    this.#source.demand();
   }
 
   #takeChunk(): Buffer | null {

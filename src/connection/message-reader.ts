@@ -76,7 +76,10 @@ export class MessageReader {
     );
   }
 
-  /** Drops what is unread of the message; a read that waits ends as if the message did. */
+  /**
+   * Drops what is unread of the message; an iteration ends as if the message did, a method that waits rejects. A message that is dropped
+   * without being iterated over fails the connection with 1009 when it is over `maxMessageSize`.
+   */
   cancel(): void {
     this.#used = true;
     this.#body.discard();

@@ -115,7 +115,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     return sendStream(createWriter, source, options.signal, (listener) => this.#core.onEnded(listener));
   }
 
-  /** The next message; null after a clean close. What is unread of the last one is dropped. */
+  /** The next message; null after a clean close. The last one is dropped unless its reading is under way. */
   async receive(options: { readonly signal?: AbortSignal } = {}): Promise<MessageReader | null> {
     return this.#core.incoming.inbox.receive(options.signal);
   }

@@ -120,6 +120,36 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test('receive() ahead of a read that is under way does not cut it off; cancel() rejects it', async () => {
+    const [ws, peer] = await pair(role);
+    const writer = peer.createWriter('text');
+    await writer.write('in ');
+    const text = (await ws.receive())!.text();
+    const next = ws.receive();
+    await writer.end('two parts');
+    peer.send('next');
+    expect([await text, await (await next)?.text()]).toEqual(['in two parts', 'next']);
+    const another = peer.createWriter('text');
+    await another.write('never read');
+    const message = (await ws.receive())!;
+    const bytes = message.bytes();
+    message.cancel();
+    await expect(bytes).rejects.toThrow('cancelled');
+    ws.terminate();
+  });
+
+  test('a message that is dropped unread is bounded by maxMessageSize', async () => {
+    const [ws, peer] = await pair(role, { options: { maxMessageSize: 100_000 } }, {});
+    peer.resume();
+    const writer = peer.createWriter('binary');
+    await writer.write(Buffer.alloc(70_000));
+    await ws.receive();
+    const next = ws.receive();
+    await writer.end(Buffer.alloc(70_000)).catch(() => {});
+    await expect(next).rejects.toMatchObject({ closeCode: 1009 });
+    expect((await peer.closed).code).toBe(1009);
+  });
+
   test('maxMessageSize bounds what is collected, not what is iterated over; maxStreamSize bounds that', async () => {
     const options = { maxMessageSize: 1000, maxStreamSize: 2000 };
     for (const collect of ['text', 'bytes', 'json', 'arrayBuffer'] as const) {
