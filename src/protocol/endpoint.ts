@@ -111,7 +111,7 @@ export class Endpoint {
   /**
    * Sends a message, or one fragment of it. The first fragment sets the opcode, `fin` marks the last.
    *
-   * @returns a promise when an extension works on it elsewhere: nothing else may be sent before it settles
+   * @returns a promise when an extension works on it elsewhere: no other message may be sent before it settles
    */
   send(
     opcode: MessageOpcode,
@@ -152,14 +152,12 @@ export class Endpoint {
 
   /** Sends a Ping (§5.5.2); throws a RangeError for a payload of more than 125 bytes. */
   sendPing(payload: Uint8Array): void {
-    this.#assertOpen();
-    this.#writer.frame(FIN | Opcode.Ping, controlPayload(payload));
+    this.#sendControl(Opcode.Ping, payload);
   }
 
   /** Sends a Pong that no Ping asked for, "a unidirectional heartbeat" (§5.5.3). */
   sendPong(payload: Uint8Array): void {
-    this.#assertOpen();
-    this.#writer.frame(FIN | Opcode.Pong, controlPayload(payload));
+    this.#sendControl(Opcode.Pong, payload);
   }
 
   /** Begins the closing handshake (§7.1.2); throws a RangeError or TypeError for what no Close frame may hold. */
@@ -182,10 +180,8 @@ export class Endpoint {
 
   /** Bytes that {@link take} would give. */
   get pending(): number {
-    return (
-      this.#writer.size +
-      (this.#pong === null ? 0 : headerSize(this.#pong.length, this.#masks) + this.#pong.length)
-    );
+    const pong = this.#pong;
+    return this.#writer.size + (pong === null ? 0 : headerSize(pong.length, this.#masks) + pong.length);
   }
 
   /**
@@ -295,8 +291,21 @@ export class Endpoint {
     return EndpointEvent.Close;
   }
 
-  #assertOpen(): void {
+  /** §5.4: control frames may stand between the frames of a message, so that they do not wait for an extension. */
+  #sendControl(opcode: number, payload: Uint8Array): void {
+    this.#assertNotClosed();
+    const { length } = payload;
+    if (length > MAX_CONTROL_PAYLOAD)
+      throw new RangeError(`Tried to send a control frame with more than 125 bytes: ${length}`);
+    this.#writer.frame(FIN | opcode, payload);
+  }
+
+  #assertNotClosed(): void {
     if (this.closing.sent) throw new Error('Tried to send behind a Close frame');
+  }
+
+  #assertOpen(): void {
+    this.#assertNotClosed();
     if (this.#waiting) throw new Error('Tried to send while an extension still works on the last message');
   }
 
@@ -315,7 +324,7 @@ export class Endpoint {
     return this.#later(payload, (encoded) => this.#write(first, encoded));
   }
 
-  /** Lays down what an extension works on; nothing else may be sent before. */
+  /** Lays down what an extension works on; no other message may be sent before. */
   #later(payload: Promise<Buffer>, lay: (encoded: Buffer) => void): Promise<void> {
     this.#waiting = true;
     return payload
@@ -338,9 +347,4 @@ export class Endpoint {
     this.#writer.frame(FIN | Opcode.Pong, this.#pong);
     this.#pong = null;
   }
-}
-
-function controlPayload(payload: Uint8Array): Uint8Array {
-  if (payload.length <= MAX_CONTROL_PAYLOAD) return payload;
-  throw new RangeError(`Tried to send a control frame with more than 125 bytes: ${payload.length}`);
 }

@@ -50,7 +50,22 @@ describe.each(roles)('a %s with an extension', (role) => {
     expect(parse(output(endpoint))[0]!.payload.readUInt16BE()).toBe(1007);
   });
 
-  test('while it works elsewhere, nothing else is read, and nothing else may be sent', async () => {
+  test('§5.4 control frames do not wait for a message that it still works on', async () => {
+    const endpoint = new Endpoint({ role, extension: makeXor(true) });
+    const work = endpoint.send(Opcode.Text, 'later');
+    endpoint.sendPing(Buffer.from('ping'));
+    endpoint.sendPong(Buffer.from('pong'));
+    feed(endpoint, [frameTo(role, 9, 'asked')]);
+    await work;
+    expect(parse(output(endpoint)).map((frame) => [frame.opcode, frame.rsv])).toEqual([
+      [9, 0],
+      [10, 0],
+      [10, 0],
+      [1, 0x40],
+    ]);
+  });
+
+  test('while it works elsewhere, nothing else is read, and no other message may be sent', async () => {
     const extension = makeXor(true);
     const endpoint = new Endpoint({ role, extension });
     const sender = new Endpoint({ role: opposite[role], extension: makeXor() });
