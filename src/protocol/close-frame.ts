@@ -8,6 +8,9 @@ import { CloseCode, isValidCloseCode } from './close-code.js';
 import { MAX_CONTROL_PAYLOAD } from './frame-header.js';
 import { violation } from './violation.js';
 
+/** Most bytes of the reason (§5.5): the code takes two. */
+const MAX_REASON = MAX_CONTROL_PAYLOAD - 2;
+
 const empty: Buffer = Buffer.alloc(0);
 
 /**
@@ -28,13 +31,18 @@ export function closeBody(code?: number, reason = ''): Buffer {
     throw new RangeError(`Tried to close with a code that must not be sent: ${code}`);
   }
   const size = Buffer.byteLength(reason);
-  if (size > MAX_CONTROL_PAYLOAD - 2) {
+  if (size > MAX_REASON) {
     throw new RangeError(`Tried to close with a reason of more than 123 bytes: ${size}`);
   }
   const body = Buffer.alloc(2 + size);
   body.writeUInt16BE(code);
   body.write(reason, 2);
   return body;
+}
+
+/** As much of a text as a Close frame can hold, cut between two characters. */
+export function shortenReason(text: string): string {
+  return text.slice(0, new TextEncoder().encodeInto(text, new Uint8Array(MAX_REASON)).read);
 }
 
 /** Reads the body of a received Close frame; an empty one has the code 1005 (§7.1.5). Throws a `ProtocolError`. */

@@ -5,7 +5,7 @@
  *     send…()     ─▶ [extension] ─▶ frames ─▶ take(): bytes
  */
 import { ProtocolError } from '../errors.js';
-import { closeBody, parseCloseBody } from './close-frame.js';
+import { closeBody, parseCloseBody, shortenReason } from './close-frame.js';
 import { ClosingHandshake, State } from './closing-handshake.js';
 import { EndpointEvent } from './endpoint-event.js';
 import type { Extension } from './extension.js';
@@ -134,12 +134,12 @@ export class Endpoint {
 
   /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
   sendPrepared(message: PreparedMessage, compress = true): Promise<void> | undefined {
+    if (this.#sending) throw new Error('Tried to send a prepared message inside another message');
     const { opcode, data } = message;
     const extension = this.#extension;
     const encodes = compress && extension?.encoder.wants(Buffer.byteLength(data));
     const shareKey = extension?.encoder.shareKey ?? null;
-    if (this.#masks || this.#sending || (encodes && shareKey === null))
-      return this.send(opcode, data, true, compress);
+    if (this.#masks || (encodes && shareKey === null)) return this.send(opcode, data, true, compress);
     this.#assertOpen();
     if (!encodes) this.#writer.raw(message.frame);
     else {
@@ -168,7 +168,7 @@ export class Endpoint {
 
   /** Fails the connection (§7.1.7): sends a Close frame, unless one was sent, and ignores all input. */
   fail(code: number, reason: string): void {
-    if (!this.closing.sent) this.#close(closeBody(code, reason.slice(0, MAX_CONTROL_PAYLOAD - 2)));
+    if (!this.closing.sent) this.#close(closeBody(code, shortenReason(reason)));
     this.#failed = true;
   }
 

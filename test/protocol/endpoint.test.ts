@@ -148,6 +148,25 @@ describe.each(roles)('a %s', (role) => {
     expect(endpoint.closing.info).toEqual({ code: 1006, reason: '', wasClean: false });
   });
 
+  test('§5.5 a reason to fail that no Close frame can hold is cut between two characters', () => {
+    const endpoint = new Endpoint({ role });
+    endpoint.fail(1011, `a${'€'.repeat(100)}`);
+    expect(parse(output(endpoint))[0]!.payload.toString('utf8', 2)).toBe(`a${'€'.repeat(40)}`);
+    const emoji = new Endpoint({ role });
+    emoji.fail(1011, '😀'.repeat(100));
+    expect(parse(output(emoji))[0]!.payload.toString('utf8', 2)).toBe('😀'.repeat(30));
+  });
+
+  test('§5.4 a prepared message is refused inside a fragmented one', () => {
+    const endpoint = new Endpoint({ role });
+    endpoint.send(Opcode.Text, 'a', false);
+    expect(() => endpoint.sendPrepared(new PreparedMessage('x'))).toThrow('inside another message');
+    endpoint.send(Opcode.Text, 'b');
+    expect(feed(new Endpoint({ role: opposite[role] }), [output(endpoint)]).told).toEqual([
+      ['message', 1, 'ab'],
+    ]);
+  });
+
   test('§5.5 a control payload over 125 bytes is refused, one of 125 is sent', () => {
     const endpoint = new Endpoint({ role });
     expect(() => endpoint.sendPing(Buffer.alloc(126))).toThrow(RangeError);
