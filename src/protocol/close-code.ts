@@ -33,5 +33,6 @@ export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
 /** Whether a code may stand in a Close frame, sent or received (§7.4.1, §7.4.2). */
 export function isValidCloseCode(code: number): boolean {
+  if (!Number.isInteger(code)) return false;
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }

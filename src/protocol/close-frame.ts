@@ -27,7 +27,7 @@ export function closeBody(code?: number, reason = ''): Buffer {
     return empty;
   }
   if (typeof code !== 'number') throw new TypeError(`Expected the close code to be a number: ${code}`);
-  if (!isValidCloseCode(code) || !Number.isInteger(code)) {
+  if (!isValidCloseCode(code)) {
     throw new RangeError(`Tried to close with a code that must not be sent: ${code}`);
   }
   const size = Buffer.byteLength(reason);
