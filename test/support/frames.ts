@@ -1,6 +1,8 @@
 /** Frames as bytes, made apart from the code under test, and ways to cut them. */
 import { type Endpoint, EndpointEvent, type Role } from '../../src/protocol.js';
 
+export type { Role };
+
 export interface FrameOptions {
   readonly fin?: boolean;
   /** 0x40, 0x20, 0x10. */
@@ -91,7 +93,7 @@ export function feed(endpoint: Endpoint, chunks: readonly Buffer[]): { told: Tol
 }
 
 /** All that an endpoint wants to send. */
-export function output(endpoint: Endpoint): Buffer {
+export function output(endpoint: Endpoint): Buffer<ArrayBuffer> {
   return Buffer.concat(endpoint.take());
 }
 

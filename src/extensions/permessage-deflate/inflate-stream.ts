@@ -76,11 +76,14 @@ export class InflateStream {
   }
 
   #feed(): void {
+    const raw = this.#raw;
     this.#working = true;
     this.#written += this.#input.length;
-    if (this.#last) this.#raw.end(this.#input);
+    if (this.#last) raw.end(this.#input);
     else {
-      this.#raw.write(this.#input, () => {
+      raw.write(this.#input, () => {
+        // Of a stream that ended within the payload, the callback comes when the next one is at work
+        if (raw !== this.#raw) return;
         this.#working = false;
         this.#onready();
       });
