@@ -1,11 +1,11 @@
-/** Sluice as Autobahn's peer, with its default limits. */
+/** Sluice as Autobahn's peer, with its default limits, and compression for categories 12 and 13. */
 
 import { once } from 'node:events';
 import { connect, WebSocketServer } from '../../dist/index.js';
 
 /** Starts an echo server on 127.0.0.1 and resolves to its port. */
 export async function listen() {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, compression: true });
   server.on('connection', echo);
   await once(server, 'listening');
   return server.address().port;
@@ -18,7 +18,7 @@ export async function listen() {
  * @param {boolean} echoing
  */
 export async function visit(url, echoing) {
-  const ws = await connect(url);
+  const ws = await connect(url, { compression: true });
   let last = '';
   ws.on('message', (data) => {
     last = data;
