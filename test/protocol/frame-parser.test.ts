@@ -7,7 +7,7 @@ describe.each(roles)('the parser of a %s', (role) => {
 
   test('§5.2 tells the header, then its payload as a view of the chunk, unmasked in place', () => {
     const parser = make(0x40);
-    const chunk = Buffer.concat([Buffer.alloc(0), frameTo(role, 2, 'payload', { fin: false, rsv: 0x40 })]);
+    const chunk = frameTo(role, 2, 'payload', { fin: false, rsv: 0x40 });
     parser.push(chunk);
     expect(parser.next()).toBe(FrameEvent.Header);
     expect(parser).toMatchObject({ opcode: 2, fin: false, rsv: 0x40, length: 7, remaining: 7 });
