@@ -69,3 +69,27 @@ test('§8.1 fails at the first bad byte, also behind long text', () => {
     }
   }
 });
+
+/** Whether more bytes can make valid UTF-8 of it: some three bytes at most, if any. */
+function viable(start: Buffer): boolean {
+  const ends = ['', ...['80', '90', 'a0'].flatMap((next) => [next, `${next}80`, `${next}8080`])];
+  return ends.some((end) => isUtf8(Buffer.concat([start, Buffer.from(end, 'hex')])));
+}
+
+test('[F-15] §8.1 of any bytes, one by one, the first is refused behind which no text is left', () => {
+  const noise = fc.array(fc.constantFrom(0x41, 0x80, 0x9f, 0xa0, 0xbf, 0xc3, 0xe0, 0xed, 0xef, 0xf0, 0xf4), {
+    maxLength: 8,
+  });
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 30 }), noise, (text, bad) => {
+      const bytes = Buffer.concat([Buffer.from(text), Buffer.from(bad)]);
+      const validator = new Utf8Validator();
+      for (let at = 0; at < bytes.length; at++) {
+        const taken = validator.push(bytes, at, at + 1);
+        expect(taken).toBe(viable(bytes.subarray(0, at + 1)));
+        if (!taken) break;
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
