@@ -199,7 +199,6 @@ export class FrameParser {
     const part = this.chunk.subarray(this.start, this.end);
     this.control = whole ? part : Buffer.concat([this.control, part]);
     if (this.remaining === 0) return FrameEvent.Control;
-    this.#state = State.Control;
     this.#release();
     return FrameEvent.NeedData;
   }

@@ -201,9 +201,10 @@ describe.each(roles)('a %s', (role) => {
 
   test('`ascii` tells whether the text so far is ASCII', () => {
     const endpoint = new Endpoint({ role });
-    endpoint.push(Buffer.concat([frameTo(role, 1, 'ascii'), frameTo(role, 1, 'é')]));
-    expect([endpoint.next(), endpoint.ascii]).toEqual([EndpointEvent.Data, true]);
-    expect([endpoint.next(), endpoint.ascii]).toEqual([EndpointEvent.Data, false]);
+    endpoint.push(Buffer.concat(['ascii', 'é', 'ascii again'].map((text) => frameTo(role, 1, text))));
+    for (const ascii of [true, false, true]) {
+      expect([endpoint.next(), endpoint.ascii]).toEqual([EndpointEvent.Data, ascii]);
+    }
   });
 
   test('bytes pushed before the last ones are used up are joined', () => {

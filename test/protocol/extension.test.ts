@@ -42,6 +42,25 @@ describe.each(roles)('a %s with an extension', (role) => {
     });
   });
 
+  test('§10.4 it is told what the limit leaves, message by message', () => {
+    const extension = makeXor();
+    const { decoder } = extension;
+    const { read } = decoder;
+    const left: number[] = [];
+    decoder.read = (most) => {
+      left.push(most);
+      return read(most);
+    };
+    const endpoint = new Endpoint({ role, extension, maxMessageSize: 10 });
+    feed(endpoint, [
+      frameTo(role, 2, 'abcd', { fin: false, rsv: 0x40 }),
+      frameTo(role, 0, 'ef'),
+      frameTo(role, 2, 'g', { rsv: 0x40 }),
+    ]);
+    // The toy gives each payload in two parts, and says when there is none left of a fragment
+    expect(left).toEqual([10, 8, 6, 6, 5, 10]);
+  });
+
   test('its own failure fails the connection', () => {
     const endpoint = new Endpoint({ role, extension: makeXor() });
     expect(feed(endpoint, [frameTo(role, 2, [0xff] as never, { rsv: 0x40 })]).error).toMatchObject({
