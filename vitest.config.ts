@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 20_000,
+    // Tests of what is retained collect the garbage first.
+    execArgv: ['--expose-gc'],
     // The counts, for .ci/run.
     reporters: 'CI' in process.env ? ['default', 'json'] : ['default'],
     outputFile: { json: '.cache/vitest.json' },

@@ -86,7 +86,7 @@ export class RawPeer {
 
   /** Waits until so many bytes or frames came, or the condition holds. */
   async until(condition: (peer: RawPeer) => boolean): Promise<this> {
-    while (!condition(this)) await once(this.socket, 'progress');
+    while (!condition(this)) await new Promise((resolve) => this.socket.once('progress', resolve));
     return this;
   }
 }
