@@ -110,6 +110,25 @@ describe.each(roles)('a %s', (role) => {
     expect(parse(output(endpoint))).toMatchObject([{ opcode: 10, payload: Buffer.from('999') }]);
   });
 
+  test('§5.5.3 a Pong that is owed goes in front of the Close frame', () => {
+    const endpoint = new Endpoint({ role });
+    endpoint.congested = true;
+    feed(endpoint, [frameTo(role, 9, 'owed')]);
+    endpoint.sendClose(1000);
+    expect(parse(output(endpoint)).map((one) => one.opcode)).toEqual([10, 8]);
+  });
+
+  test('[F-21] §5.5.1 of what is pushed behind a Close frame or a failure nothing is retained', () => {
+    for (const end of [frameTo(role, 8), frameTo(role, 3)]) {
+      const endpoint = new Endpoint({ role });
+      feed(endpoint, [end]);
+      const late = Buffer.alloc(64 * 1024);
+      const before = process.memoryUsage().arrayBuffers;
+      for (let i = 0; i < 50; i++) feed(endpoint, [late]);
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024);
+    }
+  });
+
   test('§5.5.1 nothing can be sent behind a Close frame, and Pings are not answered any more', () => {
     const endpoint = new Endpoint({ role });
     endpoint.sendClose(1000, 'bye');
