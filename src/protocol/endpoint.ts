@@ -35,7 +35,7 @@ const empty: Buffer = Buffer.alloc(0);
 
 /** Enforces fragmentation, UTF-8, the size limit and the closing handshake. */
 export class Endpoint {
-  /** Of the data event at hand. */
+  /** Of the data event at hand; no buffer is pinned behind `NeedData`. */
   opcode: MessageOpcode = Opcode.Binary;
   first = false;
   last = false;
@@ -206,6 +206,7 @@ export class Endpoint {
       }
       switch (parser.next()) {
         case FrameEvent.NeedData:
+          this.chunk = this.control = empty;
           return EndpointEvent.NeedData;
         case FrameEvent.Header:
           this.#onHeader();
@@ -279,8 +280,7 @@ export class Endpoint {
     if (opcode === Opcode.Pong) return EndpointEvent.Pong;
     if (opcode === Opcode.Ping) {
       // §5.5.2: a Pong is due "unless it already received a Close frame"; after our own none may be sent
-      if (this.closing.sent) return EndpointEvent.Ping;
-      this.#pong = control;
+      if (!this.closing.sent) this.#pong = control;
       if (!this.congested) this.#answerPing();
       return EndpointEvent.Ping;
     }

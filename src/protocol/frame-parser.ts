@@ -123,6 +123,7 @@ export class FrameParser {
       this.chunk.copy(this.#cut, 0, this.#position);
     }
     this.#cutSize = available;
+    this.control = empty;
     this.#release();
   }
 

@@ -226,6 +226,12 @@ describe.each(roles)('a %s', (role) => {
     }
   });
 
+  test('once all is used up, no received buffer is pinned', () => {
+    const endpoint = new Endpoint({ role });
+    feed(endpoint, [Buffer.concat([frameTo(role, 2, 'data'), frameTo(role, 9, 'ping')])]);
+    expect([endpoint.chunk.length, endpoint.control.length]).toEqual([0, 0]);
+  });
+
   test('bytes pushed before the last ones are used up are joined', () => {
     const endpoint = new Endpoint({ role });
     const bytes = Buffer.concat([frameTo(role, 1, 'one'), frameTo(role, 1, 'two')]);

@@ -109,11 +109,18 @@ describe.each(roles)('the parser of a %s', (role) => {
     ];
     for (const ending of endings) {
       const parser = make();
-      parser.push(Buffer.concat([frameTo(role, 1, 'message'), ending]));
+      parser.push(Buffer.concat([frameTo(role, 10, 'pong'), frameTo(role, 1, 'message'), ending]));
       while (parser.next() !== FrameEvent.NeedData);
       expect(parser.chunk.length).toBe(0);
     }
   });
+});
+
+test('a control payload is let go of with its chunk', () => {
+  const parser = new FrameParser(false);
+  parser.push(frameTo('client', 9, 'ping'));
+  expect([parser.next(), parser.control.toString()]).toEqual([FrameEvent.Control, 'ping']);
+  expect([parser.next(), parser.control.length]).toEqual([FrameEvent.NeedData, 0]);
 });
 
 test('[F-14] 1,000,000 empty frames in one buffer are told one by one, without a deep stack', () => {
