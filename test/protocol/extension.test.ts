@@ -11,8 +11,8 @@ describe.each(roles)('a %s with an extension', (role) => {
     sender.send(Opcode.Text, 'through it');
     sender.send(Opcode.Text, 'as is', true, false);
     sender.send(Opcode.Text, 'ab');
-    sender.send(Opcode.Binary, Buffer.from('in '), false);
-    sender.send(Opcode.Binary, Buffer.from('parts'), true);
+    sender.send(Opcode.Binary, Buffer.from('in'), false);
+    sender.send(Opcode.Binary, Buffer.from(' parts'), true);
     const bytes = output(sender);
     expect(parse(bytes).map((frame) => [frame.opcode, frame.rsv, frame.fin])).toEqual([
       [1, 0x40, true],
@@ -148,6 +148,9 @@ describe.each(roles)('a %s with an extension', (role) => {
       }
       expect(calls).toBe(role === 'server' ? 1 : 3);
     }
+    const uncompressed = new Endpoint({ role, extension: shared(false) });
+    uncompressed.sendPrepared(message, false);
+    expect(parse(output(uncompressed)).map((frame) => frame.rsv)).toEqual([0]);
     const alone = new Endpoint({ role, extension: makeXor() });
     alone.sendPrepared(message);
     alone.sendPrepared(message, false);

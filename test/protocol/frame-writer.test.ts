@@ -46,7 +46,7 @@ describe.each([
   );
 
   test.each(lengths)('§5.6 writes text of %i characters of one to four bytes as UTF-8', (length) => {
-    const texts = ['a', 'é', '€', '😀', 'a😀'].map((text) => text.repeat(length));
+    const texts = ['a', '\u0080', 'é', '€', '😀', 'a😀'].map((text) => text.repeat(length));
     const lone = '\ud800'.repeat(length);
     const writer = new FrameWriter(masked);
     for (const text of [...texts, lone]) writer.text(0x81, text);
@@ -92,6 +92,30 @@ describe.each([
     expect([sent(first), sent(second)]).toEqual([['first', 'third'], ['second']]);
   });
 
+  test('an open piece in a replaced slab is not taken for one in the new slab that ends at the same place', () => {
+    const [first, second, filler] = [
+      new FrameWriter(masked),
+      new FrameWriter(masked),
+      new FrameWriter(masked),
+    ];
+    const fill = (length: number): Buffer => {
+      filler.frame(0x82, Buffer.alloc(length));
+      return filler.take()[0]!;
+    };
+    const endOf = (piece: Buffer): number => piece.byteOffset + piece.length;
+    for (let end = 0; end < 20_000 || end > 25_000; ) end = endOf(fill(1000));
+    first.text(0x81, 'first');
+    second.text(0x81, 'second');
+    const bytes = second.take()[0]!;
+    let last = fill(15_000);
+    while (last.buffer === bytes.buffer) last = fill(15_000);
+    // The second frame began where the first ended
+    const header = masked ? 8 : 4;
+    expect(endOf(fill(bytes.byteOffset - endOf(last) - header))).toBe(bytes.byteOffset);
+    first.text(0x81, 'third');
+    expect(parse(bytes).map((frame) => frame.payload.toString())).toEqual(['second']);
+  });
+
   test('many small frames leave in one piece', () => {
     const writer = new FrameWriter(masked);
     new FrameWriter(masked).frame(0x82, Buffer.alloc(60_000));
@@ -114,6 +138,25 @@ test('a large payload of a server goes out by reference', () => {
   ]);
 });
 
+test('frames made before go out by reference, but for small ones behind others, which join them', () => {
+  const writer = new FrameWriter(false);
+  const small = Buffer.from([0x82, 1, 7]);
+  const large = Buffer.alloc(5000, Buffer.from([0x82, 0]));
+  writer.raw(small);
+  expect([writer.size, writer.take()[0] === small]).toEqual([3, true]);
+  writer.text(0x81, 'a');
+  writer.raw(small);
+  const joined = writer.take();
+  expect(joined.map((piece) => piece.toString('hex'))).toEqual(['810161820107']);
+  writer.text(0x81, 'a');
+  writer.raw(large);
+  writer.raw(small);
+  expect(writer.size).toBe(3 + 5000 + 3);
+  const [text, ...referred] = writer.take();
+  expect(text!.toString('hex')).toBe('810161');
+  expect([referred.length, referred[0] === large, referred[1] === small]).toEqual([2, true, true]);
+});
+
 test('a slow peer pins little of the bytes of other connections: one piece in the shared slab', () => {
   const slow = new FrameWriter(false);
   const other = new FrameWriter(false);
@@ -124,6 +167,19 @@ test('a slow peer pins little of the bytes of other connections: one piece in th
   const stores = new Set(slow.take().map((piece) => piece.buffer));
   const pinned = [...stores].reduce((sum, store) => sum + store.byteLength, 0);
   expect(pinned).toBeLessThan(64 * 1024 + 16 * 1024);
+});
+
+test('behind a large tick a writer begins with a small block again', () => {
+  const writer = new FrameWriter(false);
+  const lastStore = (frames: number): number => {
+    for (let i = 0; i < frames; i++) {
+      writer.frame(0x82, Buffer.alloc(1000));
+      new FrameWriter(false).text(0x81, 'behind it');
+    }
+    return writer.take().at(-1)!.buffer.byteLength;
+  };
+  expect(lastStore(200)).toBe(64 * 1024);
+  expect(lastStore(2)).toBe(4 * 1024);
 });
 
 test('§5.5.1 the body of a Close frame is a code and at most 123 bytes of reason', () => {

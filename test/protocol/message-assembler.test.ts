@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { MessageAssembler } from '../../src/protocol.js';
 
 test('a message that came in one buffer is handed over as a view of it', () => {
@@ -14,6 +14,19 @@ test('a chunk that fills little of its buffer is copied, so that it does not pin
   const chunk = Buffer.allocUnsafeSlow(64 * 1024).fill('x');
   assembler.add(chunk, 0, 1000);
   expect(assembler.take().buffer).not.toBe(chunk.buffer);
+});
+
+test('a small message in fragments takes a small block, a larger one blocks of at most 64 KiB', () => {
+  const assembler = new MessageAssembler();
+  for (const letter of 'small') assembler.add(Buffer.from(letter), 0, 1);
+  const small = assembler.take();
+  expect([small.toString(), small.buffer.byteLength]).toEqual(['small', 256]);
+  const allocate = vi.spyOn(Buffer, 'allocUnsafeSlow');
+  const chunk = Buffer.allocUnsafeSlow(1000);
+  for (let i = 0; i < 1000; i++) assembler.add(chunk, 0, 100);
+  const blocks = allocate.mock.calls.map(([size]) => size).slice(1);
+  allocate.mockRestore();
+  expect(blocks).toEqual([256, 300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 64 * 1024]);
 });
 
 test('§5.4 chunks of every size are joined in order', () => {
