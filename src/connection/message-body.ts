@@ -113,6 +113,7 @@ export class MessageBody {
 
   #wait(): Promise<Buffer | null> {
     if (this.#error !== null) return Promise.reject(this.#error);
+    if (this.#pending !== null) return Promise.reject(new TypeError('Tried to read a message twice at once'));
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject };
       this.#source.demand();

@@ -112,6 +112,7 @@ describe.each(roles)('a %s', (role) => {
     const chunks = message[Symbol.asyncIterator]();
     expect(String((await chunks.next()).value)).toBe('begun');
     const pending = chunks.next();
+    await expect(chunks.next()).rejects.toThrow('twice at once');
     message.cancel();
     expect(await pending).toEqual({ done: true, value: undefined });
     await writer.end('dropped');
