@@ -258,7 +258,7 @@ describe.each(roles)('a %s', (role) => {
   });
 
   test('[L-06] §5.5.2 any byte counts as life, and Pongs keep a connection alive', async () => {
-    const [ws, peer] = await rawPair(role, { options: { pingInterval: 20, pingTimeout: 20 } });
+    const [ws, peer] = await rawPair(role, { options: { pingInterval: 80, pingTimeout: 250 } });
     ws.resume();
     for (let i = 0; i < 6; i++) {
       await peer.until(({ frames }) => frames.length > i);
