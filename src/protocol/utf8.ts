@@ -88,9 +88,7 @@ function allAscii(buffer: Buffer, start: number, end: number): boolean {
 /** Where the last character of a buffer begins, when it may be cut off by its end; else the end. */
 function lastBoundary(buffer: Buffer, end: number): number {
   for (let back = 1; back <= 3; back++) {
-    const byte = buffer[end - back]!;
-    if (byte >= 0xc0) return end - back;
-    if (byte < 0x80) return end;
+    if (buffer[end - back]! >= 0xc0) return end - back;
   }
   return end;
 }

@@ -84,6 +84,16 @@ describe.each(roles)('a %s with an extension', (role) => {
     ]);
   });
 
+  test('an error of it that is no ProtocolError is passed on, and sends no Close frame by itself', () => {
+    const extension = makeXor();
+    extension.decoder.read = () => {
+      throw new TypeError('A bug');
+    };
+    const endpoint = new Endpoint({ role, extension });
+    expect(feed(endpoint, [frameTo(role, 2, 'a', { rsv: 0x40 })]).error).toBeInstanceOf(TypeError);
+    expect(endpoint.pending).toBe(0);
+  });
+
   test('while it works elsewhere, nothing else is read, and no other message may be sent', async () => {
     const extension = makeXor(true);
     const endpoint = new Endpoint({ role, extension });
