@@ -37,11 +37,12 @@ export class PreparedMessage {
       true,
     );
     if (payload instanceof Promise) {
-      frame = payload.then((encoded) => {
-        const made = frameOf(first, encoded);
-        this.#encoded.set(key, made);
-        return made;
-      });
+      frame = payload.then((encoded) => frameOf(first, encoded));
+      frame.then(
+        (made) => this.#encoded.set(key, made),
+        // What failed once may succeed for the next connection
+        () => this.#encoded.delete(key),
+      );
     } else frame = frameOf(first, payload);
     this.#encoded.set(key, frame);
     return frame;

@@ -10,6 +10,7 @@ import {
 } from '../../src/index.js';
 import { roles } from '../support/frames.js';
 import { leftovers, open, pair, rawPair, sockets, timers, turns } from '../support/wire.js';
+import { makeXor } from '../support/xor.js';
 
 const lost: CloseInfo = { code: 1006, reason: '', wasClean: false };
 const code = (value: number): Buffer => Buffer.from([value >> 8, value & 255]);
@@ -271,6 +272,19 @@ describe.each(roles)('a %s', (role) => {
     expect(ws.latency).toBeGreaterThanOrEqual(0);
     ws.terminate();
     peer.socket.destroy();
+  });
+
+  test('[L-06] §5.4 a keepalive Ping does not wait for an extension at work', async () => {
+    const extension = () => ({
+      ...makeXor(),
+      encoder: { wants: () => true, encode: () => new Promise<Buffer>(() => {}) },
+    });
+    const [ws, peer] = await rawPair(role, { options: { pingInterval: 20 }, extension });
+    ws.resume();
+    ws.send('never encoded');
+    await peer.until(({ frames }) => frames.length > 0);
+    expect(peer.frames[0]!.opcode).toBe(9);
+    ws.terminate();
   });
 
   test('keepalive is one timer for all connections of a rhythm, and gone with the last', async () => {

@@ -62,3 +62,21 @@ test('§9 those who ask while it is encoded elsewhere wait for the same frame; l
   expect(message.encodedFrame('a', extension)).toBe(frame);
   expect(calls()).toBe(1);
 });
+
+test('an extension that failed once is asked again for the next endpoint', async () => {
+  const message = new PreparedMessage('again');
+  let calls = 0;
+  const extension = makeXor();
+  const failing = {
+    ...extension,
+    encoder: {
+      ...extension.encoder,
+      encode: (): Promise<Buffer> =>
+        calls++ === 0 ? Promise.reject(new Error('of the codec')) : Promise.resolve(Buffer.from('fine')),
+    },
+  };
+  await expect(message.encodedFrame('key', failing)).rejects.toThrow('of the codec');
+  expect((await message.encodedFrame('key', failing)).subarray(2).toString()).toBe('fine');
+  await message.encodedFrame('key', failing);
+  expect(calls).toBe(2);
+});
