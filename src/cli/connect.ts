@@ -1,7 +1,8 @@
 /** `sluice connect`: a terminal client, line by line. */
-import { createInterface } from 'node:readline';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
-import { CloseCode, connect, type MessageReader, type WebSocketConnection } from '../index.js';
+import { CloseCode, connect, type WebSocketConnection } from '../index.js';
 import { describeError, type Io, UsageError } from './io.js';
 
 const help = `Usage: sluice connect <url> [options]
@@ -18,7 +19,7 @@ terminal. At the end of the input the connection is closed, once nothing came fo
   --wait <ms>                  time without a message, after the end of the input, until closing (default 1000)
 
 Exit codes: 0 closed with 1000, 1001 or 1005; 3 closed with another code, or lost (1006); 1 the connection
-could not be opened; 2 wrong usage.
+could not be opened, or the input or output failed; 2 wrong usage.
 `;
 
 const options = {
@@ -30,6 +31,9 @@ const options = {
   insecure: { type: 'boolean', default: false },
   wait: { type: 'string', default: '1000' },
 } as const;
+
+const LF = 0x0a;
+const CR = 0x0d;
 
 const cleanCodes: readonly number[] = [
   CloseCode.NormalClosure,
@@ -62,45 +66,69 @@ export async function connectVerb(argv: readonly string[], io: Io): Promise<numb
 }
 
 async function talk(ws: WebSocketConnection, io: Io, binary: boolean, wait: number): Promise<number> {
-  const lines = createInterface({ input: io.stdin, crlfDelay: Number.POSITIVE_INFINITY });
   const idle = new IdleTimer(wait, () => ws.close());
   const interrupted = (): void => void ws.close();
   io.signal.addEventListener('abort', interrupted);
-  const printing = print(ws, io, idle);
-  const sending = sendLines(ws, lines, binary).then(() => idle.start());
+  let failed = false;
+  const fail = (error: unknown): void => {
+    if (ws.state !== 'open') return;
+    failed = true;
+    io.stderr.write(`sluice connect: ${describeError(error)}\n`);
+    void ws.close();
+  };
+  ws.on('error', (error) => io.stderr.write(`sluice connect: ${describeError(error)}\n`));
+  const printing = print(ws, io, idle).catch(fail);
+  const sending = sendLines(ws, io.stdin, binary).then(() => idle.start(), fail);
   const { code, reason } = await ws.closed;
   idle.stop();
   io.signal.removeEventListener('abort', interrupted);
-  lines.close();
   io.stdin.destroy();
-  await Promise.allSettled([printing, sending]);
+  await Promise.all([printing, sending]);
   io.stderr.write(`closed with ${code}${reason && ` ${reason}`}\n`);
+  if (failed) return 1;
   return cleanCodes.includes(code) ? 0 : 3;
 }
 
-async function sendLines(
-  ws: WebSocketConnection,
-  lines: AsyncIterable<string>,
-  binary: boolean,
-): Promise<void> {
-  for await (const line of lines) {
-    if (!ws.send(line, { type: binary ? 'binary' : 'text' })) await ws.drained();
+async function sendLines(ws: WebSocketConnection, input: Readable, binary: boolean): Promise<void> {
+  for await (const line of linesOf(input)) {
+    const sent = binary ? ws.send(line, { type: 'binary' }) : ws.send(line.toString(), { type: 'text' });
+    if (!sent) await ws.drained();
   }
+}
+
+/** The lines of the input as bytes, so that binary ones stay what they are. */
+async function* linesOf(input: Readable): AsyncGenerator<Buffer> {
+  let parts: Buffer[] = [];
+  const line = (): Buffer => {
+    const whole = Buffer.concat(parts);
+    parts = [];
+    return whole.at(-1) === CR ? whole.subarray(0, -1) : whole;
+  };
+  for await (const data of input) {
+    const chunk = Buffer.from(data as Buffer);
+    let from = 0;
+    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, from)) {
+      parts.push(chunk.subarray(from, end));
+      yield line();
+      from = end + 1;
+    }
+    if (from < chunk.length) parts.push(chunk.subarray(from));
+  }
+  if (parts.length > 0) yield line();
 }
 
 async function print(ws: WebSocketConnection, io: Io, idle: IdleTimer): Promise<void> {
   for await (const message of ws) {
-    if (message.type === 'text') io.stdout.write(`${await message.text()}\n`);
-    else if (io.stdout.isTTY) io.stdout.write(dump(await message.bytes()));
-    else await pipe(message, io);
+    if (message.type === 'text') await write(io, `${await message.text()}\n`);
+    else if (io.stdout.isTTY) await write(io, dump(await message.bytes()));
+    else for await (const chunk of message) await write(io, chunk);
     idle.touch();
   }
 }
 
-async function pipe(message: MessageReader, io: Io): Promise<void> {
-  for await (const chunk of message) {
-    if (!io.stdout.write(chunk)) await new Promise((resolve) => io.stdout.once('drain', resolve));
-  }
+/** Resolves when the output takes more: a slow reader of ours slows the server down. */
+async function write(io: Io, data: string | Uint8Array): Promise<void> {
+  if (!io.stdout.write(data)) await once(io.stdout, 'drain');
 }
 
 /** Sixteen bytes a line: offset, hexadecimal, and what of it is ASCII. */

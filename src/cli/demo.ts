@@ -1,7 +1,7 @@
 /** `sluice demo`: one message of any size, there and back, in flat memory. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { connect, type WebSocketConnection, WebSocketServer } from '../index.js';
 import { formatSize, type Io, UsageError } from './io.js';
@@ -31,11 +31,12 @@ export async function demo(argv: readonly string[], io: Io): Promise<number> {
   }
   if (positionals.length > 1) throw new UsageError(`expected one file: ${positionals.join(' ')}`);
   const path = positionals[0] ?? process.execPath;
+  // Asked before opening: to open a named pipe would wait for a writer
+  const found = await stat(path);
+  if (!found.isFile()) throw new Error(`not a regular file: ${path}`);
   const file = await open(path);
   try {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new Error(`not a regular file: ${path}`);
-    return await sendThere(file, path, stat.size, io);
+    return await sendThere(file, path, found.size, io);
   } finally {
     await file.close();
   }
