@@ -180,8 +180,11 @@ export const echoPagePolicy: string = [
   "default-src 'none'",
   `style-src ${hashOf(style)}`,
   `script-src ${hashOf(script)}`,
-  "connect-src 'self' ws: wss:",
+  "connect-src 'self'",
   'img-src data:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
 ].join('; ');
 
 export const echoPage: string = `<!doctype html>

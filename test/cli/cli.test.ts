@@ -182,6 +182,34 @@ describe('sluice connect', () => {
     await server.close();
   });
 
+  test('--binary sends the bytes of a line as they are, without its line end', async () => {
+    const got: Buffer[] = [];
+    const { url, server } = await serve((ws) => ws.on('message', (data) => got.push(Buffer.from(data))));
+    const client = start(['connect', url, '--binary', '--wait', '50']);
+    client.stdin.write(Buffer.from([0xff, 0xfe]));
+    client.stdin.end(Buffer.from([0, 0x0d, 0x0a, 0x0a, 0xe2, 0x80, 0xa8, 0x41]));
+    expect(await client.code).toBe(0);
+    expect(got.map((data) => data.toString('hex'))).toEqual(['fffe00', '', 'e280a841']);
+    await server.close();
+  });
+
+  test('a message over the limit, and an input that fails, are told in one line', async () => {
+    const big = await serve((ws) => {
+      ws.resume();
+      ws.send('x'.repeat(17 << 20));
+    });
+    const client = start(['connect', big.url]);
+    expect(await client.code).toBe(3);
+    expect(client.err()).toContain('sluice connect: Received a message over the limit: 17825792 bytes\n');
+    const quiet = await serve((ws) => ws.resume());
+    const failing = start(['connect', quiet.url]);
+    while (!failing.err().includes('connected')) await new Promise((resolve) => setImmediate(resolve));
+    failing.stdin.destroy(new Error('The input broke'));
+    expect(await failing.code).toBe(1);
+    expect(failing.err()).toContain('sluice connect: The input broke\n');
+    await Promise.all([big.server.close(), quiet.server.close()]);
+  });
+
   test('headers, subprotocol, origin, and the exit code by the close code', async () => {
     const seen: unknown[] = [];
     const { url, server } = await serve(
