@@ -13,8 +13,9 @@ import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { ConnectionClosedError } from '../errors.js';
 import { CloseCode } from '../protocol/close-code.js';
-import { type CloseInfo, State } from '../protocol/closing-handshake.js';
-import { Endpoint } from '../protocol/endpoint.js';
+import { type CloseInfo, ClosingHandshake, State } from '../protocol/closing-handshake.js';
+import { Endpoint, type Role } from '../protocol/endpoint.js';
+import type { Extension } from '../protocol/extension.js';
 import type { ConnectionEvents, ConnectionInit } from './connection-types.js';
 import { Incoming, type IncomingOwner } from './incoming.js';
 import { Keepalive, type KeepaliveOwner } from './keepalive.js';
@@ -30,11 +31,18 @@ const MOST_LINGERING = 16 * 1024 * 1024;
 /** The state and the life cycle of one connection. */
 export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueOwner, KeepaliveOwner {
   readonly options: ResolvedConnectionOptions;
-  readonly endpoint: Endpoint;
-  readonly incoming: Incoming;
-  readonly queue: SendQueue;
+  readonly #role: Role;
+  readonly #extension: Extension | undefined;
   readonly #transport: Transport;
   readonly #emitter: EventEmitter<ConnectionEvents>;
+  /** Built when there is something to read or to send: a connection at rest is small. */
+  #endpoint: Endpoint | null = null;
+  #incoming: Incoming | null = null;
+  #queue: SendQueue | null = null;
+  /** The connection ended before it was used. */
+  #gone = false;
+  /** Messages are consumed by events, once there are any. */
+  #listening = false;
   #pings: PingTracker | null = null;
   #keepalive: Keepalive | null = null;
   #closeTimer: NodeJS.Timeout | null = null;
@@ -47,21 +55,35 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   #lingered = 0;
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
-    const { role, options, extensions: [extension] = [], head } = init;
+    const { role, options, extensions, head } = init;
     this.options = options;
-    this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
+    this.#role = role;
+    this.#extension = extensions?.[0];
     this.#transport = new Transport(stream, this);
-    this.incoming = new Incoming(this.endpoint, this, options);
-    this.queue = new SendQueue(this.endpoint, this.#transport, this, options);
     this.#emitter = emitter;
     if (options.pingInterval > 0)
       this.#keepalive = new Keepalive(this, options.pingInterval, options.pingTimeout);
-    if (extension !== undefined) extension.decoder.onready = (): void => this.incoming.pump();
     // Whoever made the connection adds its listeners first
     process.nextTick(start, this, head);
   }
 
+  get endpoint(): Endpoint {
+    if (this.#endpoint === null) this.#build();
+    return this.#endpoint!;
+  }
+
+  get incoming(): Incoming {
+    if (this.#incoming === null) this.#build();
+    return this.#incoming!;
+  }
+
+  get queue(): SendQueue {
+    if (this.#queue === null) this.#build();
+    return this.#queue!;
+  }
+
   get state(): 'open' | 'closing' | 'closed' {
+    if (this.#endpoint === null) return this.#gone ? 'closed' : 'open';
     const { state } = this.endpoint.closing;
     if (state === State.Closed) return 'closed';
     return state === State.Open && this.queue.ended === null ? 'open' : 'closing';
@@ -74,7 +96,7 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
 
   /** Whether nothing is read because nobody wants the data. */
   get suspended(): boolean {
-    return this.incoming.held;
+    return this.#incoming?.held ?? false;
   }
 
   get closed(): Promise<CloseInfo> {
@@ -92,7 +114,13 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
       this.onData(Buffer.from(head.buffer, head.byteOffset, head.length));
     }
     this.#transport.start();
-    this.incoming.pump();
+    this.#incoming?.pump();
+  }
+
+  /** Messages are consumed by events from here on; see {@link Incoming.listen}. */
+  listen(): void {
+    this.#listening = true;
+    this.#incoming?.listen();
   }
 
   /** Begins the closing handshake behind all that was sent before. */
@@ -135,23 +163,31 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   }
 
   onError(error: Error): void {
-    if (this.#failure !== null || this.endpoint.closing.info.wasClean) return;
+    if (this.#failure !== null || this.#endpoint?.closing.info.wasClean) return;
     this.#failure = error;
     this.#tell(error);
   }
 
   onClosed(): void {
     if (this.state === 'closed') return;
-    this.endpoint.closed();
     this.#keepalive?.stop();
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    this.#gone = true;
+    const used = this.#endpoint !== null || this.#waiting !== null || this.#closed !== null;
+    if (this.#endpoint !== null) this.#end();
+    else if (used) this.#build();
+    this.#emitter.emit('close', used ? this.endpoint.closing.info : new ClosingHandshake().info);
+  }
+
+  /** Tells everybody within of the end. */
+  #end(): void {
+    this.endpoint.closed();
     const { info } = this.endpoint.closing;
     const error = this.#closedError();
     this.incoming.end(info.wasClean ? null : error, error);
     this.queue.end(error);
     for (const listener of this.#waiting ?? []) listener(error);
     this.#resolveClosed?.(info);
-    this.#emitter.emit('close', info);
   }
 
   onWritten(): void {
@@ -220,9 +256,10 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
     this.queue.schedule();
   }
 
-  /** The peer cannot be reached any more: no Close frame makes sense. */
+  /** The peer cannot be reached any more: no Close frame makes sense, and nothing more is queued. */
   onLost(error: Error): void {
     this.#failure ??= error;
+    this.queue.end(this.#closedError());
     this.#transport.destroy();
     this.#tell(error);
   }
@@ -230,6 +267,16 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   /** An `error` that nobody listens for is not thrown. */
   #tell(error: Error): void {
     if (this.#emitter.listenerCount('error') > 0) this.#emitter.emit('error', error);
+  }
+
+  #build(): void {
+    const extension = this.#extension;
+    this.#endpoint = new Endpoint({ role: this.#role, ...(extension && { extension }) });
+    this.#incoming = new Incoming(this.#endpoint, this, this.options);
+    this.#queue = new SendQueue(this.#endpoint, this.#transport, this, this.options);
+    if (extension !== undefined) extension.decoder.onready = (): void => this.incoming.pump();
+    if (this.#listening) this.#incoming.listen();
+    if (this.#gone) this.#end();
   }
 
   #limitClosing(): void {

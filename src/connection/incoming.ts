@@ -13,8 +13,10 @@ import { type Endpoint, EndpointEvent } from '../protocol/endpoint.js';
 import { MessageAssembler } from '../protocol/message-assembler.js';
 import { Opcode } from '../protocol/opcode.js';
 import { violation } from '../protocol/violation.js';
+import { sliceOver, waitForTurn } from '../turn.js';
 import { Inbox } from './inbox.js';
 import type { MessageType } from './message-reader.js';
+import { type Assembler, decode, TextAssembler } from './text-assembler.js';
 
 /** Who has an incoming side. */
 export interface IncomingOwner {
@@ -37,11 +39,6 @@ export interface ReceiveLimits {
   readonly maxStreamSize: number;
 }
 
-/** Events between two looks at the clock. */
-const LOOK = 64;
-/** Milliseconds that the input of one peer may hold the event loop; then others have their turn. */
-const SLICE = 5;
-
 /** Who consumes the messages; fixed by the first use. */
 const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 
@@ -55,9 +52,8 @@ export class Incoming {
   /** Others have their turn first. */
   #yielding = false;
   #discarding = false;
-  #count = 0;
-  #sliceBegan = 0;
-  #assembler: MessageAssembler | null = null;
+  /** Of the message at hand, when it comes in parts. */
+  #assembler: Assembler<string | Buffer> | null = null;
   #inbox: Inbox | null = null;
   readonly #endpoint: Endpoint;
   readonly #owner: IncomingOwner;
@@ -72,7 +68,6 @@ export class Incoming {
   /** Takes received bytes. */
   push(chunk: Buffer): void {
     this.#endpoint.push(chunk);
-    this.#sliceBegan = performance.now();
     this.pump();
   }
 
@@ -87,7 +82,7 @@ export class Incoming {
     }
     this.#mode = Mode.Events;
     this.#limit(this.#limits.maxMessageSize);
-    process.nextTick(pumpLater, this);
+    process.nextTick(pumpNow, this);
   }
 
   /** Messages are pulled from here on; throws when they are consumed by events already. */
@@ -151,9 +146,14 @@ export class Incoming {
 
   /** Pulls event after event; returns whether more input is wanted. */
   #pumpAll(): boolean {
+    const endpoint = this.#endpoint;
     for (;;) {
-      if (this.held && !this.#deliver()) return false;
-      if ((++this.#count & (LOOK - 1)) === 0 && performance.now() - this.#sliceBegan > SLICE) {
+      let size = 0;
+      if (this.held) {
+        size = endpoint.end - endpoint.start;
+        if (!this.#deliver()) return false;
+      }
+      if (sliceOver(size)) {
         this.#pumpSoon();
         return false;
       }
@@ -164,10 +164,10 @@ export class Incoming {
           this.held = true;
           continue;
         case EndpointEvent.Ping:
-          this.#owner.onPing(this.#endpoint.control);
+          this.#owner.onPing(endpoint.control);
           break;
         case EndpointEvent.Pong:
-          this.#owner.onPong(this.#endpoint.control);
+          this.#owner.onPong(endpoint.control);
           break;
         case EndpointEvent.Close:
           this.#owner.onPeerClose();
@@ -201,21 +201,19 @@ export class Incoming {
 
   /** Whole messages: one that lies in one buffer is handed over as a view of it. */
   #assemble(endpoint: Endpoint): void {
-    const { chunk, start, end, last } = endpoint;
+    const { chunk, start, end, first, last, ascii } = endpoint;
     const text = endpoint.opcode === Opcode.Text;
-    // ASCII is Latin-1 as well, which needs no decoding
-    const encoding = endpoint.ascii ? 'latin1' : 'utf8';
-    if (endpoint.first && last) {
-      if (text) this.#owner.onMessage(chunk.toString(encoding, start, end), 'text');
-      else this.#owner.onMessage(chunk.subarray(start, end), 'binary');
-      return;
+    let message: string | Buffer;
+    if (first && last) message = text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
+    else {
+      if (first) this.#assembler = text ? new TextAssembler() : new MessageAssembler();
+      const assembler = this.#assembler!;
+      assembler.add(chunk, start, end, ascii);
+      if (!last) return;
+      this.#assembler = null;
+      message = assembler.take(ascii);
     }
-    this.#assembler ??= new MessageAssembler();
-    this.#assembler.add(chunk, start, end);
-    if (!last) return;
-    const message = this.#assembler.take();
-    if (text) this.#owner.onMessage(message.toString(encoding), 'text');
-    else this.#owner.onMessage(message, 'binary');
+    this.#owner.onMessage(message, text ? 'text' : 'binary');
   }
 
   /** Sets the size limit, also of the message at hand: the error when that is over it. */
@@ -237,17 +235,16 @@ export class Incoming {
 
   #pumpSoon(): void {
     this.#yielding = true;
-    setImmediate(pumpLater, this);
+    waitForTurn(this);
   }
 
-  /** @internal */
-  pumpLater(): void {
+  /** Goes on in a later turn of the event loop. */
+  onTurn(): void {
     this.#yielding = false;
-    this.#sliceBegan = performance.now();
     this.pump();
   }
 }
 
-function pumpLater(incoming: { pumpLater(): void }): void {
-  incoming.pumpLater();
+function pumpNow(incoming: { pump(): void }): void {
+  incoming.pump();
 }

@@ -23,12 +23,15 @@ export interface KeepaliveOwner {
 const RESOLUTION = 8;
 const LONGEST_PERIOD = 1000;
 
+/** What beats for all connections with the same times. */
 interface Heart {
+  readonly interval: number;
+  readonly timeout: number;
   readonly members: Set<Keepalive>;
   readonly timer: NodeJS.Timeout;
 }
 
-const hearts = new Map<number, Heart>();
+const hearts = new Map<string, Heart>();
 
 /** The keepalive of one connection. */
 export class Keepalive {
@@ -39,43 +42,38 @@ export class Keepalive {
   /** Its answer is awaited. */
   #waiting = false;
   readonly #owner: KeepaliveOwner;
-  readonly #interval: number;
-  readonly #timeout: number;
-  readonly #period: number;
+  readonly #heart: Heart;
 
   /** @param interval - ms between Pings; @param timeout - ms without a byte until the peer counts as gone */
   constructor(owner: KeepaliveOwner, interval: number, timeout: number) {
     this.#owner = owner;
-    this.#interval = interval;
-    this.#timeout = timeout;
-    this.#period = Math.max(
-      1,
-      Math.min(LONGEST_PERIOD, Math.floor(Math.min(interval, timeout) / RESOLUTION)),
-    );
-    let heart = hearts.get(this.#period);
+    const key = `${interval} ${timeout}`;
+    let heart = hearts.get(key);
     if (heart === undefined) {
-      heart = { members: new Set(), timer: setInterval(beatAll, this.#period, this.#period).unref() };
-      hearts.set(this.#period, heart);
+      heart = makeHeart(interval, timeout);
+      hearts.set(key, heart);
     }
+    this.#heart = heart;
     heart.members.add(this);
   }
 
   /** Ends it. */
   stop(): void {
-    const heart = hearts.get(this.#period);
-    if (!heart?.members.delete(this) || heart.members.size > 0) return;
-    clearInterval(heart.timer);
-    hearts.delete(this.#period);
+    const { interval, members, timeout, timer } = this.#heart;
+    if (!members.delete(this) || members.size > 0) return;
+    clearInterval(timer);
+    hearts.delete(`${interval} ${timeout}`);
   }
 
   /** @internal */
   beat(now: number): void {
     if (this.heard || this.#owner.suspended) this.#waiting = false;
     this.heard = false;
+    const { interval, timeout } = this.#heart;
     if (this.#waiting) {
-      if (now - this.#pingedAt < this.#timeout) return;
-      this.#owner.onLost(new TimeoutError(`The peer was silent for ${this.#timeout} ms after a Ping`));
-    } else if (now - this.#pingedAt >= this.#interval) {
+      if (now - this.#pingedAt < timeout) return;
+      this.#owner.onLost(new TimeoutError(`The peer was silent for ${timeout} ms after a Ping`));
+    } else if (now - this.#pingedAt >= interval) {
       this.#pingedAt = now;
       this.#waiting = true;
       this.#owner.onPingDue();
@@ -83,7 +81,14 @@ export class Keepalive {
   }
 }
 
-function beatAll(period: number): void {
+function makeHeart(interval: number, timeout: number): Heart {
+  const least = Math.min(interval, timeout);
+  const period = Math.max(1, Math.min(LONGEST_PERIOD, Math.floor(least / RESOLUTION)));
+  const members = new Set<Keepalive>();
+  return { interval, timeout, members, timer: setInterval(beatAll, period, members).unref() };
+}
+
+function beatAll(members: Set<Keepalive>): void {
   const now = performance.now();
-  for (const member of hearts.get(period)?.members ?? []) member.beat(now);
+  for (const member of members) member.beat(now);
 }

@@ -1,6 +1,7 @@
 /** The inside of a streamed message: what the connection puts in, and what a reader takes out. */
 import type { Endpoint } from '../protocol/endpoint.js';
 import { MessageAssembler } from '../protocol/message-assembler.js';
+import { type Assembler, TextAssembler } from './text-assembler.js';
 
 /** How a body asks its connection for more. */
 export interface BodySource {
@@ -13,7 +14,7 @@ export interface BodySource {
 }
 
 interface Pending {
-  resolve(chunk: Buffer | null): void;
+  resolve(value: Buffer | string | null): void;
   reject(error: Error): void;
 }
 
@@ -25,7 +26,7 @@ export class MessageBody {
   #size = 0;
   #error: Error | null = null;
   #pending: Pending | null = null;
-  #assembler: MessageAssembler | null = null;
+  #assembler: Assembler<Buffer | string> | null = null;
   #discarded = false;
   /** Its chunks are iterated over. */
   #read = false;
@@ -43,13 +44,13 @@ export class MessageBody {
   /** Takes the data event at hand, or returns false: there is no room for it. */
   offer(endpoint: Endpoint): boolean {
     if (this.#chunk !== null) return false;
-    const { chunk, start, end, last } = endpoint;
+    const { chunk, start, end, last, ascii } = endpoint;
     this.#size += end - start;
     this.ended = last;
     if (this.#discarded) return true;
     if (this.#assembler !== null) {
-      this.#assembler.add(chunk, start, end);
-      if (last) this.#settle(this.#assembler.take());
+      this.#assembler.add(chunk, start, end, ascii);
+      if (last) this.#settle(this.#assembler.take(ascii));
     } else {
       if (end > start) this.#chunk = chunk.subarray(start, end);
       if (this.#pending !== null && (this.#chunk !== null || last)) this.#settle(this.#takeChunk());
@@ -79,16 +80,25 @@ export class MessageBody {
 
   /** The whole message in one buffer. */
   collect(): Promise<Buffer> {
+    return this.#collect(new MessageAssembler(), (chunk) => chunk);
+  }
+
+  /** The whole message as a string, if it is text. */
+  collectText(): Promise<string> {
+    return this.#collect(new TextAssembler(), (chunk) => chunk.toString());
+  }
+
+  #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
     try {
       this.#source.collecting(this, this.#size);
     } catch (error) {
       return Promise.reject(error);
     }
     const chunk = this.#takeChunk();
-    if (this.ended) return Promise.resolve(chunk ?? Buffer.alloc(0));
-    this.#assembler = new MessageAssembler();
-    if (chunk !== null) this.#assembler.add(chunk, 0, chunk.length);
-    return this.#wait() as Promise<Buffer>;
+    if (this.ended) return Promise.resolve(whole(chunk ?? Buffer.alloc(0)));
+    this.#assembler = assembler;
+    if (chunk !== null) assembler.add(chunk, 0, chunk.length, false);
+    return this.#wait();
   }
 
   /** Drops what is unread, and all that still comes. */
@@ -111,18 +121,18 @@ export class MessageBody {
     return chunk;
   }
 
-  #wait(): Promise<Buffer | null> {
+  #wait<T extends Buffer | string | null>(): Promise<T> {
     if (this.#error !== null) return Promise.reject(this.#error);
     if (this.#pending !== null) return Promise.reject(new TypeError('Tried to read a message twice at once'));
     return new Promise((resolve, reject) => {
-      this.#pending = { resolve, reject };
+      this.#pending = { resolve: resolve as Pending['resolve'], reject };
       this.#source.demand();
     });
   }
 
-  #settle(chunk: Buffer | null): void {
+  #settle(value: Buffer | string | null): void {
     const pending = this.#pending;
     this.#pending = null;
-    pending?.resolve(chunk);
+    pending?.resolve(value);
   }
 }

@@ -38,7 +38,8 @@ export class MessageReader {
 
   /** The whole message as a string, at most `maxMessageSize` bytes; a larger one fails the connection with 1009. */
   async text(): Promise<string> {
-    return (await this.#collect()).toString();
+    this.#use();
+    return this.#body.collectText();
   }
 
   /** The whole message parsed as JSON, at most `maxMessageSize` bytes. Rejects with a SyntaxError if it is none. */

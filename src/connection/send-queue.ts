@@ -282,6 +282,7 @@ export class SendQueue {
   #drain(): void {
     this.#writer?.resolve();
     this.#writer = null;
+    if (!this.#full && !this.#finishing && this.#waiters.length === 0) return;
     if (this.amount > 0) return;
     if (this.#finishing) this.#outlet.end();
     if ((!this.#full && this.#waiters.length === 0) || this.#draining) return;

@@ -21,8 +21,8 @@ type Listened = Duplex & { [kOwner]: TransportOwner };
 export class Transport {
   readonly #stream: Duplex;
   readonly #owner: TransportOwner;
-  /** Writes whose end was not told yet. */
-  #unfinished = 0;
+  /** Bytes of the last write did not leave at once. */
+  #stalled = false;
   #written: ((error?: Error | null) => void) | null = null;
 
   /** Listens for errors and the end at once; data is read from {@link start} on. */
@@ -40,7 +40,7 @@ export class Transport {
    * such as the response of the opening handshake, do not count: nobody tells when they have left.
    */
   get busy(): boolean {
-    return this.#unfinished > 0 && this.#stream.writableLength > 0;
+    return this.#stalled && this.#stream.writableLength > 0;
   }
 
   /** Bytes of earlier writes that are still here. */
@@ -66,17 +66,18 @@ export class Transport {
   /** Writes the pieces in one system call, if the stream can. */
   write(pieces: readonly Buffer[]): void {
     if (!this.#stream.writable) return;
-    // An error is told by its event; what it cut off has not left
     this.#written ??= (error): void => {
-      this.#unfinished--;
-      if (!error) this.#owner.onWritten();
+      // Mostly the bytes left at once, which nobody has to be told. An error is told by its event
+      if (!this.#stalled || error) return;
+      if (this.#stream.writableLength === 0) this.#stalled = false;
+      this.#owner.onWritten();
     };
-    this.#unfinished++;
     const last = pieces.length - 1;
     if (last > 0) this.#stream.cork();
     for (let i = 0; i < last; i++) this.#stream.write(pieces[i]);
     this.#stream.write(pieces[last], this.#written);
     if (last > 0) this.#stream.uncork();
+    this.#stalled = this.#stream.writableLength > 0;
   }
 
   /** Ends this side once all is written (FIN). */

@@ -170,7 +170,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
 
   /** Lets `message` events go on; without a listener, messages are read and dropped from here on. */
   resume(): void {
-    this.#core.incoming.listen();
+    this.#core.listen();
     this.#core.incoming.pause(false);
   }
 
@@ -228,7 +228,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
         event: string,
         listener: never,
       ) {
-        if (event === 'message') this.#core.incoming.listen();
+        if (event === 'message') this.#core.listen();
         return original.call(this, event, listener) as WebSocketConnection;
       } as never;
     }

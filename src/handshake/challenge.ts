@@ -1,6 +1,6 @@
 /** RFC 6455 §1.3, §4.1 item 7 and §4.2.2 item 5.4: the challenge that proves a server speaks WebSocket. */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 
 /** §1.3: no server that does not know the protocol would join a key with this. */
 const guid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -12,7 +12,7 @@ export function makeKey(): string {
 
 /** The value of `Sec-WebSocket-Accept` for a key: base64 of SHA-1 of the key joined with a constant (§4.2.2). */
 export function acceptKey(key: string): string {
-  return createHash('sha1').update(key).update(guid).digest('base64');
+  return hash('sha1', key + guid, 'base64');
 }
 
 /** Whether `key` is 24 base64 characters that decode to 16 bytes (§4.2.1 item 5). */

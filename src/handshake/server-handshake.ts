@@ -85,7 +85,7 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
     return { status: 426, headers: { Upgrade: 'websocket' }, body: 'Expected an upgrade to websocket' };
   }
   // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
-  if (Number(request.httpVersion) < 1.1) {
+  if (!(Number(request.httpVersion) >= 1.1)) {
     return { status: 505, body: `Expected HTTP/1.1: ${request.httpVersion}` };
   }
   for (const name of ['Host', 'Sec-WebSocket-Key', 'Sec-WebSocket-Version', 'Origin']) {

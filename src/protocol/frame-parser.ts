@@ -40,6 +40,9 @@ const State = { Header: 0, Data: 1, Control: 2 } as const;
 
 const empty: Buffer = Buffer.alloc(0);
 
+/** Most bytes of a payload event: others have their turn between the parts of a huge buffer. Sockets give smaller ones. */
+const MOST_PAYLOAD = 1024 * 1024;
+
 /** Parses the frames that one endpoint receives. Knows no socket, no message and no limit. */
 export class FrameParser {
   /** Of the frame at hand. */
@@ -178,7 +181,7 @@ export class FrameParser {
 
   #payload(): FrameEvent {
     const start = this.#position;
-    const end = Math.min(this.chunk.length, start + this.remaining);
+    const end = Math.min(this.chunk.length, start + this.remaining, start + MOST_PAYLOAD);
     if (start === end && this.remaining > 0) {
       this.#release();
       return FrameEvent.NeedData;

@@ -83,11 +83,12 @@ export class FrameWriter {
 
   /** Takes all bytes laid down, in order. */
   take(): Buffer[] {
-    this.#seal();
-    const pieces = this.#pieces;
-    this.#pieces = [];
-    this.#blockSize = FIRST_BLOCK;
     this.size = 0;
+    this.#blockSize = FIRST_BLOCK;
+    const pieces = this.#pieces;
+    if (pieces.length === 0 && this.#end > this.#start) return [this.#close()];
+    this.#seal();
+    this.#pieces = [];
     return pieces;
   }
 
@@ -163,9 +164,16 @@ export class FrameWriter {
   }
 
   #seal(): void {
-    if (this.#end > this.#start) this.#pieces.push(this.#block.subarray(this.#start, this.#end));
+    if (this.#end > this.#start) this.#pieces.push(this.#close());
+    else this.#block = empty;
+  }
+
+  /** Ends the open piece. */
+  #close(): Buffer {
+    const piece = this.#block.subarray(this.#start, this.#end);
     this.#block = empty;
     this.#start = 0;
     this.#end = 0;
+    return piece;
   }
 }

@@ -63,17 +63,30 @@ function maskWords(buffer: Buffer, start: number, end: number, key: number): voi
   const aligned = start + head;
   maskBytes(buffer, start, aligned, key);
   const turned = head === 0 ? key : (key << (head << 3)) | (key >>> (32 - (head << 3)));
-  const words = new Int32Array(buffer.buffer, buffer.byteOffset + aligned, count);
+  const words = wordsOf(buffer.buffer);
   const word = littleEndian ? swap(turned) : turned;
-  let i = 0;
-  for (const last = count - 3; i < last; i += 4) {
+  let i = (buffer.byteOffset + aligned) >>> 2;
+  const end4 = i + count;
+  for (const last = end4 - 3; i < last; i += 4) {
     words[i]! ^= word;
     words[i + 1]! ^= word;
     words[i + 2]! ^= word;
     words[i + 3]! ^= word;
   }
-  for (; i < count; i++) words[i]! ^= word;
+  for (; i < end4; i++) words[i]! ^= word;
   maskBytes(buffer, aligned + (count << 2), end, turned);
+}
+
+/** A memory of up to so many bytes stays known, so that the frames of one chunk share a view of it. */
+const MOST_KNOWN = 64 * 1024;
+let known: Int32Array = new Int32Array(0);
+
+/** All whole words of a memory. */
+function wordsOf(memory: ArrayBufferLike): Int32Array {
+  if (known.buffer === memory) return known;
+  const words = new Int32Array(memory, 0, memory.byteLength >>> 2);
+  if (memory.byteLength <= MOST_KNOWN) known = words;
+  return words;
 }
 
 /** Reverses the order of the four octets. */

@@ -148,6 +148,8 @@ export async function upgrade(
   } catch (error) {
     throw refuse(socket, { status: 500 }, error);
   }
+  // The peer may have gone meanwhile
+  if (!('status' in outcome) && !socket.writable) outcome = { status: 503 };
   if ('status' in outcome) throw refuse(socket, outcome);
 
   let connection: WebSocketConnection;
@@ -219,12 +221,30 @@ export function requestHead(request: IncomingMessage): RequestHead {
   return { method, target: url, httpVersion, rawHeaders };
 }
 
-/** Lets the application decide, for as long as there is time, a peer, and no reason to stop. */
+/** The origin check of §4.2.2 item 4, then the application's authentication; most requests need not wait for either. */
 async function admit(
   request: IncomingMessage,
   socket: Duplex,
-  handshake: ServerHandshake,
+  { host, origin }: ServerHandshake,
   options: ResolvedAcceptOptions,
+): Promise<Rejection | undefined> {
+  const own = `${'encrypted' in request.socket ? 'https' : 'http'}://${host}`;
+  const allowed = origin === undefined || options.checkOrigin(origin, own, request);
+  if (options.signal?.aborted) return { status: 503, body: closing };
+  if (allowed === true && options.authenticate === undefined) return undefined;
+  return inTime(socket, options, async (signal) => {
+    if ((await allowed) !== true) return { status: 403, body: `Origin ${origin} is not allowed at ${own}` };
+    return signal.aborted ? undefined : authenticate(request, options, signal);
+  });
+}
+
+const closing = 'The server takes no more connections';
+
+/** Lets the application decide, for as long as there is time, a peer, and no reason to stop. */
+async function inTime(
+  socket: Duplex,
+  options: ResolvedAcceptOptions,
+  decide: (signal: AbortSignal) => Promise<Rejection | undefined>,
 ): Promise<Rejection | undefined> {
   const controller = new AbortController();
   let stop!: (body: string) => void;
@@ -234,15 +254,13 @@ async function admit(
       controller.abort();
     };
   });
-  const onAbort = (): void => stop('The server takes no more connections');
+  const onAbort = (): void => stop(closing);
   const onClose = (): void => stop('The peer is gone');
   const timer = setTimeout(stop, options.handshakeTimeout, 'The opening handshake took too long');
   socket.once('close', onClose);
   options.signal?.addEventListener('abort', onAbort);
-  if (options.signal?.aborted) onAbort();
   try {
-    const rejection = await Promise.race([stopped, decide(request, handshake, options, controller.signal)]);
-    return rejection ?? (socket.writable ? undefined : { status: 503 });
+    return await Promise.race([stopped, decide(controller.signal)]);
   } finally {
     clearTimeout(timer);
     socket.off('close', onClose);
@@ -250,19 +268,12 @@ async function admit(
   }
 }
 
-/** The origin check of §4.2.2 item 4, then the application's authentication. */
-async function decide(
+async function authenticate(
   request: IncomingMessage,
-  { host, origin }: ServerHandshake,
   options: ResolvedAcceptOptions,
   signal: AbortSignal,
 ): Promise<Rejection | undefined> {
-  if (origin !== undefined) {
-    const own = `${'encrypted' in request.socket ? 'https' : 'http'}://${host}`;
-    const allowed = await options.checkOrigin(origin, own, request);
-    if (allowed !== true) return { status: 403, body: `Origin ${origin} is not allowed at ${own}` };
-  }
-  if (options.authenticate === undefined || signal.aborted) return undefined;
+  if (options.authenticate === undefined) return undefined;
   const result = await options.authenticate(request, { signal });
   if (result === undefined || result === true) return undefined;
   const rejection = result === false ? { status: 401 } : result;

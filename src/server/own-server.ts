@@ -2,11 +2,13 @@
 
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /** An HTTP server that gives a request so much time, and can be stopped with all of its sockets. */
 export class OwnServer {
   readonly server: Server;
-  readonly #sockets: Set<Socket> = new Set();
+  readonly #sockets: Set<Duplex> = new Set();
+  readonly #onClose: (this: Socket) => void;
   #stopped: Promise<void> | undefined;
 
   /** A request head that takes longer than `timeout` milliseconds is answered with 408 before they are over. */
@@ -18,10 +20,21 @@ export class OwnServer {
       headersTimeout,
       requestTimeout: headersTimeout,
     });
+    const sockets = this.#sockets;
+    // One for all sockets
+    this.#onClose = function (): void {
+      sockets.delete(this);
+    };
     this.server.on('connection', (socket) => {
       this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      socket.on('close', this.#onClose);
     });
+  }
+
+  /** The socket has become somebody else's. */
+  release(socket: Duplex): void {
+    this.#sockets.delete(socket);
+    socket.off('close', this.#onClose);
   }
 
   /** Takes no more connections. */

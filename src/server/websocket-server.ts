@@ -102,6 +102,8 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #own: OwnServer | undefined;
   readonly #server: Server | HttpsServer | undefined;
   readonly #detach: (() => void) | undefined;
+  /** One for all connections: a closure made in each handshake would keep the request for as long as they live. */
+  readonly #onClose: (this: WebSocketConnection) => void;
   #handshakes = 0;
   #onIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
@@ -125,6 +127,13 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     });
     // One listener for each handshake under way is no leak.
     setMaxListeners(0, this.#options.signal!);
+    const forget = (ws: WebSocketConnection): void => {
+      this.#connections.delete(ws);
+      this.#checkIdle();
+    };
+    this.#onClose = function (): void {
+      forget(this);
+    };
     this.#path = path;
     this.#maxConnections = checkNumber(
       'maxConnections',
@@ -173,11 +182,9 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     this.#handshakes++;
     try {
       const ws = await upgrade(request, socket, head, this.#options, refusal);
+      this.#own?.release(socket);
       this.#connections.add(ws);
-      ws.once('close', () => {
-        this.#connections.delete(ws);
-        this.#checkIdle();
-      });
+      ws.on('close', this.#onClose);
       // Told in a tick of its own: what a listener throws is no failure of the handshake.
       process.nextTick(() => this.emit('connection', ws, request));
       if (this.#closed !== undefined) goAway(ws, CloseCode.GoingAway, '');

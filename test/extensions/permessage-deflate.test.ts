@@ -1,8 +1,15 @@
 import { once } from 'node:events';
+import { syncBuiltinESMExports } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import { constants, createDeflateRaw, type DeflateRaw, deflateRawSync } from 'node:zlib';
+import zlib, {
+  constants,
+  createDeflateRaw,
+  type DeflateRaw,
+  deflateRawSync,
+  type ZlibOptions,
+} from 'node:zlib';
 import fc from 'fast-check';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   connect,
   type Extension,
@@ -249,6 +256,7 @@ const shapes: readonly PermessageDeflateOptions[] = [
     clientNoContextTakeover: true,
   },
   { offloadSize: 100, level: 1 },
+  { level: 6 },
   { threshold: 0, memLevel: 1, level: 9 },
 ];
 
@@ -264,7 +272,7 @@ describe.each(roles)('a %s', (role) => {
       let seed = 0;
       // Small and large by turns, so that every way of compressing carries the window over to every other
       for (const size of [
-        0, 1, 2, 3, 4, 5, 50, 300, 2048, 2049, 300, 9000, 200, 40_000, 700, 2000, 2048, 2048, 2048, 3000, 300,
+        0, 1, 2, 3, 4, 5, 50, 300, 1024, 1025, 300, 9000, 200, 40_000, 700, 2000, 2048, 2048, 2048, 3000, 300,
         1,
       ]) {
         const data = content(seed++, size);
@@ -603,6 +611,39 @@ test('compression is off unless both ask for it, and small messages go as they a
     [0, false],
     [0x40, true],
   ]);
+});
+
+test('the thread pool compresses a few messages at a time, all of them in the end', async () => {
+  const { deflateRaw } = zlib;
+  let now = 0;
+  let busiest = 0;
+  const spy = vi.spyOn(zlib, 'deflateRaw').mockImplementation(((
+    data: Buffer,
+    options: ZlibOptions,
+    done: (error: Error | null, result: Buffer) => void,
+  ) => {
+    busiest = Math.max(busiest, ++now);
+    deflateRaw(data, options, (...result) => {
+      now--;
+      done(...result);
+    });
+  }) as typeof deflateRaw);
+  syncBuiltinESMExports();
+  try {
+    const all = Array.from({ length: 40 }, async (_, i) => {
+      const payload = await extensionOf('server', { offloadSize: 0 }).encoder.encode(
+        content(i, 60_000),
+        true,
+      );
+      return new ReferenceInflater(15, true).message(Buffer.from(payload)).equals(content(i, 60_000));
+    });
+    expect(await Promise.all(all)).toEqual(all.map(() => true));
+    expect(busiest).toBe(8);
+    expect(now).toBe(0);
+  } finally {
+    spy.mockRestore();
+    syncBuiltinESMExports();
+  }
 });
 
 test('a broadcast is compressed once, when no context is taken over', async () => {

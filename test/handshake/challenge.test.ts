@@ -24,6 +24,7 @@ test.each([
   ['base64url', 'dGhlIHNhbXBsZSBub25-_Q=='],
   ['an inner space', 'dGhlIHNhbXBs SBub25jZQ=='],
   ['a line end', 'dGhlIHNhbXBsZSBub25jZQ=\n'],
+  ['longer, with the same end', `${'A'.repeat(26)}==`],
   ['inner padding', 'dGhlIHNhbXBsZSBub25j===='],
 ])('[H-06] §4.2.1 item 5 a key that is %s is not valid', (_name, key) => {
   expect(isValidKey(key)).toBe(false);

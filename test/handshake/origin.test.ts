@@ -4,7 +4,8 @@ import { compileOrigins } from '../../src/handshake/origin.js';
 const own = 'https://Good.com';
 
 describe('§10.2 by default an origin must be the own one', () => {
-  const check = compileOrigins(undefined);
+  const check = (origin: string, own: string, request: null): unknown =>
+    compileOrigins<null>(undefined)(origin, own, request);
 
   test.each([
     ['https://good.com', own],
@@ -38,17 +39,23 @@ describe('§10.2 by default an origin must be the own one', () => {
     'https://good.com https://good.com',
     'https://good.com, https://good.com',
     'wss://good.com',
+    'https://gööd.com',
+    'https://good.com\x7f',
   ])('[H-11] %j is not the same', (origin) => {
     expect(check(origin, own, null)).toBe(false);
   });
 
   test('[H-11] a Host that is no host is the same as nothing', () => {
-    expect(check('https://good.com/', 'https://good.com/', null)).toBe(false);
+    for (const host of ['https://good.com/', '://', 'https://a\x7f', 'https://\x80', 'good.com']) {
+      expect(check(host, host, null)).toBe(false);
+    }
+    expect(check('https://good.com', 'no host', null)).toBe(false);
+    expect(check('no host', 'https://good.com', null)).toBe(false);
   });
 });
 
 describe('§10.2 a list of origins', () => {
-  const check = compileOrigins([
+  const list = [
     'Example.com',
     'https://exact.org',
     '*.pattern.net',
@@ -56,7 +63,9 @@ describe('§10.2 a list of origins', () => {
     'localhost:3000',
     'tls.com:443',
     'app://shell',
-  ]);
+  ];
+  const check = (origin: string, own: string, request: null): unknown =>
+    compileOrigins<null>(list)(origin, own, request);
 
   test.each([
     'http://example.com',

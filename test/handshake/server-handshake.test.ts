@@ -235,6 +235,14 @@ describe('§4.2.2 answering', () => {
     expect(extensions).toEqual([]);
   });
 
+  test('§9.1 an extension is taken once, also one that needs no bit', () => {
+    const factory = fakeExtension('a', 0);
+    const handshake = request({ 'Sec-WebSocket-Extensions': 'a; x, a; y' }) as ServerHandshake;
+    const { head, extensions } = switchProtocols(handshake, { extensions: [factory] });
+    expect(head).toContain('Sec-WebSocket-Extensions: a; x\r\n');
+    expect([extensions.length, factory.open]).toEqual([1, 1]);
+  });
+
   test('§5.2 an RSV bit has one owner: the second extension that wants it is declined, and freed', () => {
     const second = fakeExtension('b', 0x60);
     const { head, extensions } = switchProtocols(handshake('a, b'), {

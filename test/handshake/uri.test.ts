@@ -74,6 +74,7 @@ describe('§3 WebSocket URIs', () => {
     ['a port over 65535', 'ws://example.com:65536/', 'Cannot parse the URL'],
     ['a port that is no number', 'ws://example.com:http/', 'Cannot parse the URL'],
     ['credentials that are not UTF-8', 'ws://%ff@example.com/', 'percent-encoded UTF-8 in the credentials'],
+    ['a socket path that is not UTF-8', 'ws+unix:/run/%ff', 'percent-encoded UTF-8 in the socket path'],
     ['a relative socket path', 'ws+unix:run/a.sock', 'absolute path of a Unix socket: run/a.sock'],
     ['no socket path', 'ws+unix::/chat', 'absolute path of a Unix socket'],
     ['a host and a socket path', 'ws+unix://example.com/run/a.sock', 'absolute path of a Unix socket'],

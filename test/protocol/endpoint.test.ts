@@ -6,6 +6,12 @@ const opposite = { server: 'client', client: 'server' } as const;
 
 describe.each(roles)('a %s', (role) => {
   describe.each(chunkings)('received %s', (_, cut) => {
+    test('§5.6 a binary message is any bytes', () => {
+      const bytes = Buffer.from([0xff, 0xfe, 0x80, 0xc0]);
+      const { told, error } = feed(new Endpoint({ role }), [frameTo(role, 2, bytes)]);
+      expect([told, error]).toEqual([[['message', 2, bytes.toString('latin1')]], null]);
+    });
+
     test.each(sizes)(
       '§5.2 takes text and binary messages of %i bytes, in one frame and in fragments',
       (size) => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Endpoint, EndpointEvent, Opcode, PreparedMessage } from '../../src/protocol.js';
 import { chunkings, feed, frameTo, output, parse, roles } from '../support/frames.js';
 import { makeXor } from '../support/xor.js';
@@ -27,6 +27,17 @@ describe.each(roles)('a %s with an extension', (role) => {
       'ab',
       'in parts',
     ]);
+  });
+
+  test('an error of its own goes through to who pulls, and the endpoint takes no sides', () => {
+    const extension = makeXor();
+    extension.decoder.read = (): never => {
+      throw new TypeError('broken');
+    };
+    const endpoint = new Endpoint({ role, extension });
+    const { error } = feed(endpoint, [frameTo(role, 2, 'x', { rsv: 0x40 })]);
+    expect(error).toEqual(new TypeError('broken'));
+    expect(output(endpoint)).toHaveLength(0);
   });
 
   test('an empty message through it is one event', () => {
@@ -166,5 +177,11 @@ describe.each(roles)('a %s with an extension', (role) => {
     alone.sendPrepared(message, false);
     alone.sendPrepared(new PreparedMessage('ab'));
     expect(parse(output(alone)).map((frame) => frame.rsv)).toEqual([0x40, 0, 0]);
+    // Without a key each connection encodes for itself
+    const own = makeXor();
+    const spied = vi.spyOn(own.encoder, 'encode');
+    const once = new Endpoint({ role, extension: own });
+    for (let i = 0; i < 2; i++) once.sendPrepared(message);
+    expect(spied.mock.calls.map(([, last]) => last)).toEqual([true, true]);
   });
 });

@@ -197,3 +197,22 @@ test('§5.5.1 the body of a Close frame is a code and at most 123 bytes of reaso
     expect(() => closeBody(1000, wrong as never)).toThrow(TypeError);
   for (const wrong of ['1000', null, {}]) expect(() => closeBody(wrong as never)).toThrow(TypeError);
 });
+
+test('what writers lay down by turns is never written over, wherever in the shared slab it lies', () => {
+  const laid: { writer: FrameWriter; payloads: Buffer[] }[] = [];
+  // More than two slabs, all of it still to be taken
+  for (let i = 0; i < 1000; i++) {
+    const [a, b] = [new FrameWriter(false), new FrameWriter(true)];
+    const [first, other, second] = ['first', 'other', 'second'].map((name) =>
+      Buffer.alloc(60, `${name} ${i} `),
+    );
+    a.frame(0x82, first!);
+    b.frame(0x82, other!);
+    // Behind the other one's, so that it has a block of its own
+    a.frame(0x82, second!);
+    laid.push({ writer: a, payloads: [first!, second!] }, { writer: b, payloads: [other!] });
+  }
+  for (const { writer, payloads } of laid) {
+    expect(parse(Buffer.concat(writer.take())).map(({ payload }) => payload)).toEqual(payloads);
+  }
+});

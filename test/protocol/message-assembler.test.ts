@@ -16,6 +16,44 @@ test('a chunk that fills little of its buffer is copied, so that it does not pin
   expect(assembler.take().buffer).not.toBe(chunk.buffer);
 });
 
+test('a chunk is kept as a view from three quarters of its buffer on', () => {
+  const chunk = Buffer.allocUnsafeSlow(4000).fill('x');
+  for (const [end, isView] of [
+    [3000, true],
+    [2999, false],
+  ] as const) {
+    const assembler = new MessageAssembler();
+    assembler.add(chunk, 0, end);
+    expect(assembler.take().buffer === chunk.buffer).toBe(isView);
+  }
+});
+
+test('a view that ends a block is worth twice the room that is lost with it', () => {
+  // A block of 256 bytes with one used: 255 are lost
+  const sizesOf = (length: number): number[] => {
+    const assembler = new MessageAssembler();
+    const chunk = Buffer.allocUnsafeSlow(length);
+    const allocate = vi.spyOn(Buffer, 'allocUnsafeSlow');
+    assembler.add(Buffer.from('x'), 0, 1);
+    assembler.add(chunk, 0, length);
+    const sizes = allocate.mock.calls.map(([size]) => size);
+    allocate.mockRestore();
+    return sizes;
+  };
+  expect(sizesOf(510)).toEqual([256]);
+  expect(sizesOf(509)).toEqual([256, 510]);
+});
+
+test('a block is as large as what is left of the chunk', () => {
+  const assembler = new MessageAssembler();
+  const chunk = Buffer.allocUnsafeSlow(2000);
+  const allocate = vi.spyOn(Buffer, 'allocUnsafeSlow');
+  assembler.add(chunk, 100, 500);
+  const sizes = allocate.mock.calls.map(([size]) => size);
+  allocate.mockRestore();
+  expect(sizes).toEqual([400]);
+});
+
 test('a small message in fragments takes a small block, a larger one blocks of at most 64 KiB', () => {
   const assembler = new MessageAssembler();
   for (const letter of 'small') assembler.add(Buffer.from(letter), 0, 1);

@@ -30,6 +30,7 @@ function counting(later: boolean): { extension: Extension; calls: () => number }
   const { encode } = extension.encoder;
   let calls = 0;
   extension.encoder.encode = (data, last) => {
+    expect(last).toBe(true);
     calls++;
     return encode(data, last);
   };

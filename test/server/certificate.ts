@@ -1,20 +1,10 @@
 /** A self-signed certificate for localhost and 127.0.0.1, for tests only. */
 
-export const key = `-----BEGIN EC PRIVATE KEY-----
-MHcCAQEEILFqYKCl1OmDQQ7MyRQ4veh+IPPuM7QHDp7ZrJMmxUJ4oAoGCCqGSM49
-AwEHoUQDQgAEVDuLrZ62MdJlHW19wTJWenid5IiST0oO+emn9awCR/G0ofehH+Ec
-sPHBGxRFQi8r1igCH6QKrpgTw5VdcjSn4Q==
------END EC PRIVATE KEY-----
-`;
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-export const cert = `-----BEGIN CERTIFICATE-----
-MIIBaDCCAQ2gAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
-c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
-CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFQ7i62etjHSZR1t
-fcEyVnp4neSIkk9KDvnpp/WsAkfxtKH3oR/hHLDxwRsURUIvK9YoAh+kCq6YE8OV
-XXI0p+GjTjBMMBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAPBgNVHRMBAf8E
-BTADAQH/MB0GA1UdDgQWBBQUDx5Zutrj5r9CBpQttydsZrjB6DAKBggqhkjOPQQD
-AgNJADBGAiEArt+Dz5/sYB6+UXL+Hoos2LJBihXSZemUa1xazz632YICIQC2lEcK
-apC62Nj0qX4KTUIe98KLd2PAGXhdXV8XevzeFA==
------END CERTIFICATE-----
-`;
+const pem = readFileSync(join(import.meta.dirname, '../support/localhost.pem'), 'utf8');
+const begin = pem.indexOf('-----BEGIN CERTIFICATE');
+
+export const key: string = pem.slice(0, begin);
+export const cert: string = pem.slice(begin);

@@ -3,7 +3,7 @@
  *
  *     up to SMALL bytes ──▶ deflateBlock(), at once         no zlib context at all
  *     up to offloadSize ──▶ zlib, at once                   with the window as dictionary
- *     more ───────────────▶ zlib, in the thread pool
+ *     more ───────────────▶ zlib, in the thread pool        some messages at a time
  *
  * No zlib context outlives a call: what carries over between messages is plain data. Each call ends at a byte boundary
  * with an empty block, so that the parts of one message, and messages that carry the window over, are one DEFLATE
@@ -16,9 +16,17 @@ import { TAIL } from './tail.js';
 import { Window } from './window.js';
 
 /** From here on the better codes of zlib are worth their time. */
-const SMALL = 2 * 1024;
-/** zlib hashes the whole dictionary first, 1 microsecond a KiB: a small message is not worth all of the window. */
+const SMALL = 1024;
+/**
+ * Below this level only so much is remembered: zlib hashes its whole dictionary before it begins, 1 to 2 microseconds a
+ * KiB, as long as a fast level takes for the message; and what a processor's cache holds is looked through faster.
+ */
+const THOROUGH = 6;
+const SHORT_BITS = 12;
+/** Not even a thorough level has all of the window for a small message. */
 const DICTIONARY_PER_BYTE = 8;
+/** Messages in the thread pool at once: each takes 256 KiB there, and the pool has a few threads. */
+const MOST_ELSEWHERE = 8;
 /** zlib knows no raw window of 2^8; one of 2^9 reaches back 250 bytes, which is within it. */
 const LEAST_ZLIB_BITS = 9;
 
@@ -46,8 +54,8 @@ export class Deflater implements MessageEncoder {
 
   constructor(options: DeflaterOptions) {
     this.#options = options;
-    this.#window = new Window(options.windowBits);
     const { windowBits, level, memLevel } = options;
+    this.#window = new Window(level < THOROUGH ? Math.min(SHORT_BITS, windowBits) : windowBits);
     this.shareKey = options.contextTakeover ? null : `permessage-deflate ${windowBits} ${level} ${memLevel}`;
   }
 
@@ -122,9 +130,20 @@ function storedBlock(data: Uint8Array): Buffer {
   return block;
 }
 
-/** Compresses in the thread pool. */
-function deflateElsewhere(data: Uint8Array, options: ZlibOptions): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    deflateRaw(data, options, (error, deflated) => (error === null ? resolve(deflated) : reject(error)));
-  });
+const waiting: (() => void)[] = [];
+let elsewhere = 0;
+
+/** Compresses in the thread pool; who comes when it is full waits for its turn. */
+async function deflateElsewhere(data: Uint8Array, options: ZlibOptions): Promise<Buffer> {
+  if (elsewhere >= MOST_ELSEWHERE) await new Promise<void>((resolve) => waiting.push(resolve));
+  else elsewhere++;
+  try {
+    return await new Promise((resolve, reject) => {
+      deflateRaw(data, options, (error, deflated) => (error === null ? resolve(deflated) : reject(error)));
+    });
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) elsewhere--;
+    else next();
+  }
 }

@@ -32,13 +32,16 @@ export interface PermessageDeflateOptions {
   readonly serverMaxWindowBits?: number;
   /** The client's window is 2^bits bytes at most, 8 to 15, if the client agrees to it (§7.1.2.2). Default 15: 32 KiB. */
   readonly clientMaxWindowBits?: number;
-  /** zlib's level of compression, 1 (fast) to 9 (small). Default 6. */
+  /**
+   * zlib's level of compression, 1 (fast) to 9 (small). Below 6, a message looks back 4 KiB at most instead of through
+   * the whole window, which takes less time and memory. Default 3.
+   */
   readonly level?: number;
   /** zlib's memory level, 1 to 9; the memory is only held while a message is compressed. Default 8. */
   readonly memLevel?: number;
   /** Messages of fewer bytes are sent uncompressed. Default 128. */
   readonly threshold?: number;
-  /** Messages of as many bytes are compressed in the thread pool, smaller ones at once. Default 8192. */
+  /** Messages of as many bytes are compressed in the thread pool, some at a time; smaller ones at once. Default 32768. */
   readonly offloadSize?: number;
 }
 
@@ -58,7 +61,7 @@ const optionNames = [
 
 /**
  * Makes the extension for the option `extensions` of servers and clients. What carries over between messages is
- * kept as plain data, at most twice the window of 32 KiB, and only as much as was seen.
+ * kept as plain data, and only as much as was seen: at most the window of 32 KiB of what came, and 4 KiB of what went.
  *
  * @throws TypeError or RangeError by the name of the option
  */
@@ -71,10 +74,10 @@ export function permessageDeflate(options: PermessageDeflateOptions = {}): Exten
     clientMaxWindowBits: checkBits('clientMaxWindowBits', options.clientMaxWindowBits),
   };
   const compression: Compression = {
-    level: checkNumber('level', options.level, 6, 1, 9),
+    level: checkNumber('level', options.level, 3, 1, 9),
     memLevel: checkNumber('memLevel', options.memLevel, 8, 1, 9),
     threshold: checkNumber('threshold', options.threshold, 128, 0, Number.POSITIVE_INFINITY),
-    offloadSize: checkNumber('offloadSize', options.offloadSize, 8192, 0, Number.POSITIVE_INFINITY),
+    offloadSize: checkNumber('offloadSize', options.offloadSize, 32768, 0, Number.POSITIVE_INFINITY),
   };
   return {
     name,

@@ -173,60 +173,96 @@ function decode(code: HuffmanCode): number {
     bits |= input[at++]! << count;
     count += 8;
   }
-  const entry = code.table[bits & ((1 << ROOT) - 1)]!;
+  const entry = code.table[bits & ((1 << ROOT) - 1)]! || longEntry(code, bits);
   const length = entry & 15;
-  if (length === 0) return decodeLong(code);
-  if (length > count) return -1;
+  if (entry === 0 || length > count) return -1;
   bits >>>= length;
   count -= length;
   return entry >> 4;
 }
 
-/** A code of more than `ROOT` bits: compares with the first code of each number of bits. */
-function decodeLong(code: HuffmanCode): number {
+/** The entry of a code of more than `ROOT` bits: compares with the first code of each number of bits. */
+function longEntry(code: HuffmanCode, bits: number): number {
   let value = 0;
   let first = 0;
   let index = 0;
-  for (let length = 1; length <= LONGEST_CODE && length <= count; length++) {
+  for (let length = 1; length <= LONGEST_CODE; length++) {
     value = (value << 1) | ((bits >> (length - 1)) & 1);
     const here = code.counts[length]!;
-    if (value - first < here) {
-      bits >>>= length;
-      count -= length;
-      return code.symbols[index + value - first]!;
-    }
+    if (value - first < here) return (code.symbols[index + value - first]! << 4) | length;
     index += here;
     first = (first + here) << 1;
   }
-  return -1;
+  return 0;
 }
 
-/** §3.2.3: literals and matches up to the end of the block. */
+/**
+ * §3.2.3: literals and matches up to the end of the block. The state is in local variables meanwhile, and bits are
+ * read whole bytes ahead: those behind the end of the input are 0, and found out by a negative count.
+ */
 function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, history: Buffer): boolean {
+  const source = input;
+  const target = output;
+  const literalTable = literalCode.table;
+  const distanceTable = distanceCode.table;
+  let from = at;
+  let ahead = bits;
+  let left = count;
+  let to = size;
   for (;;) {
-    const symbol = decode(literalCode);
+    while (left < LONGEST_CODE && from < source.length) {
+      ahead |= source[from++]! << left;
+      left += 8;
+    }
+    let entry = literalTable[ahead & ((1 << ROOT) - 1)]! || longEntry(literalCode, ahead);
+    ahead >>>= entry & 15;
+    left -= entry & 15;
+    const symbol = entry >> 4;
     if (symbol < END_OF_BLOCK) {
-      if (symbol < 0 || size === MOST_INFLATED) return false;
-      output[size++] = symbol;
+      if (entry === 0 || left < 0 || to === MOST_INFLATED) return false;
+      target[to++] = symbol;
       continue;
     }
-    if (symbol === END_OF_BLOCK) return true;
-    if (symbol > 285) return false;
-    const extra = take(lengthExtra[symbol - 257]!);
-    const distanceSymbol = decode(distanceCode);
-    if (extra < 0 || distanceSymbol < 0 || distanceSymbol > 29) return false;
-    const more = take(distanceExtra[distanceSymbol]!);
-    const length = lengthBase[symbol - 257]! + extra;
-    const distance = distanceBase[distanceSymbol]! + more;
-    if (more < 0 || size + length > MOST_INFLATED || distance > size + history.length) return false;
-    copyMatch(length, size - distance, history);
+    if (symbol === END_OF_BLOCK || symbol > 285) {
+      at = from;
+      bits = ahead;
+      count = left;
+      size = to;
+      return symbol === END_OF_BLOCK && left >= 0;
+    }
+    const extra = lengthExtra[symbol - 257]!;
+    const length = lengthBase[symbol - 257]! + (ahead & ((1 << extra) - 1));
+    ahead >>>= extra;
+    left -= extra;
+    while (left < LONGEST_CODE && from < source.length) {
+      ahead |= source[from++]! << left;
+      left += 8;
+    }
+    entry = distanceTable[ahead & ((1 << ROOT) - 1)]! || longEntry(distanceCode, ahead);
+    ahead >>>= entry & 15;
+    left -= entry & 15;
+    const distanceSymbol = entry >> 4;
+    if (entry === 0 || distanceSymbol > 29) return false;
+    while (left < LONGEST_CODE && from < source.length) {
+      ahead |= source[from++]! << left;
+      left += 8;
+    }
+    const more = distanceExtra[distanceSymbol]!;
+    const distance = distanceBase[distanceSymbol]! + (ahead & ((1 << more) - 1));
+    ahead >>>= more;
+    left -= more;
+    if (left < 0 || to + length > MOST_INFLATED || distance > to + history.length) return false;
+    copyMatch(to, to - distance, length, history);
+    to += length;
   }
 }
 
 /** "The referenced string may overlap the current position" (§3.2.3); negative places are in the history. */
-function copyMatch(length: number, place: number, history: Buffer): void {
-  let left = length;
+function copyMatch(to: number, place: number, length: number, history: Buffer): void {
+  const target = output;
+  const end = to + length;
+  let i = to;
   let from = place;
-  for (; from < 0 && left > 0; left--) output[size++] = history[history.length + from++]!;
-  for (; left > 0; left--) output[size++] = output[from++]!;
+  for (; from < 0 && i < end; from++) target[i++] = history[history.length + from]!;
+  for (; i < end; from++) target[i++] = target[from]!;
 }

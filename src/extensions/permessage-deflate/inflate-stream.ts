@@ -82,8 +82,8 @@ export class InflateStream {
     if (this.#last) raw.end(this.#input);
     else {
       raw.write(this.#input, () => {
-        // Of a stream that ended within the payload, the callback comes when the next one is at work
-        if (raw !== this.#raw) return;
+        // It ended within the payload: 'end' has the rest inflated, if it has not already
+        if (raw !== this.#raw || raw.bytesWritten < this.#written) return;
         this.#working = false;
         this.#onready();
       });

@@ -9,14 +9,13 @@ import { type InflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { InvalidPayloadError, ProtocolError } from '../../errors.js';
 import type { MessageDecoder } from '../../protocol/extension.js';
 import { MessageAssembler } from '../../protocol/message-assembler.js';
-import { violation } from '../../protocol/violation.js';
 import { inflateBlocks } from './inflate-block.js';
 import { InflateStream } from './inflate-stream.js';
 import { END, TAIL } from './tail.js';
 import { Window } from './window.js';
 
 /** Up to here our own code beats setting up a zlib context. */
-const SMALL = 2 * 1024;
+const SMALL = 192;
 /** More payload than this is inflated off the thread. */
 const MOST_PAYLOAD = 16 * 1024;
 /** More data than this is inflated off the thread. */
@@ -81,7 +80,6 @@ export class Inflater implements MessageDecoder {
     if (payload.length <= SMALL) {
       const data = inflateBlocks(Buffer.concat([payload, TAIL]), this.#window.last());
       if (data !== null) {
-        if (data.length > most) throw violation('messageTooBig', `more than the ${most} bytes left`);
         this.#window.push(data);
         this.#finish();
         return Buffer.from(data);
@@ -94,7 +92,6 @@ export class Inflater implements MessageDecoder {
       const many = parts.length >= MOST_STREAMS && at < payload.length;
       const part = many ? null : this.#inflate(input.subarray(at), Math.min(most, MOST_DATA) - size);
       if (part === null) {
-        if (!many && most <= MOST_DATA) throw violation('messageTooBig', `more than the ${most} bytes left`);
         this.#startStream(payload.subarray(at));
         break;
       }
@@ -115,7 +112,7 @@ export class Inflater implements MessageDecoder {
       info: true,
       windowBits: this.#windowBits,
       maxOutputLength: Math.max(1, room),
-      chunkSize: Math.max(256, Math.min(16 * 1024, input.length * 4)),
+      chunkSize: Math.max(1024, Math.min(64 * 1024, input.length * 8)),
       ...(dictionary.length > 0 && { dictionary }),
     };
     try {

@@ -1,0 +1,85 @@
+/**
+ * The time that all connections together may use in one turn of the event loop; then everybody else has a turn. Who
+ * has work left waits, first come first served.
+ *
+ *     input, turn after turn ──▶ events, counted ──▶ slice used up ──▶ the rest waits ──▶ next turn, a new slice
+ */
+
+/** Milliseconds of one slice. */
+const SLICE = 1;
+/** Milliseconds between two looks at the clock. */
+const LOOK = 0.25;
+/** Cost between two looks at the clock, at the most. */
+const MOST_COST = 64;
+/** Bytes that cost as much as an event. */
+const BYTES = 512;
+
+/** Who has work left. */
+export interface Waiting {
+  onTurn(): void;
+}
+
+/** A slice has begun. */
+let begun = false;
+let over = false;
+/** An immediate will tell that the event loop has turned. */
+let armed = false;
+let began = 0;
+let looked = 0;
+/** The cost from look to look, and what is left of it. */
+let interval = 1;
+let left = 1;
+let queue: Waiting[] = [];
+/** The first of `queue` that still waits. */
+let head = 0;
+
+/**
+ * Counts an event of `size` bytes: true when the slice is used up. The clock is looked at now and then only, by what
+ * the events before have taken. Nobody tells when the event loop turns, as that would cost a turn of its own: a slice
+ * may end early by what turns before have used of it.
+ */
+export function sliceOver(size: number): boolean {
+  left -= 1 + size / BYTES;
+  if (left > 0 || over) return over;
+  const now = performance.now();
+  interval = Math.min(MOST_COST, Math.max(1, ((interval - left) * LOOK) / (now - looked)));
+  left = interval;
+  looked = now;
+  if (!begun) {
+    begun = true;
+    began = now;
+  } else if (now - began > SLICE) {
+    over = true;
+    arm();
+  }
+  return over;
+}
+
+/** Has `waiting` called in a later turn of the event loop. */
+export function waitForTurn(waiting: Waiting): void {
+  queue.push(waiting);
+  arm();
+}
+
+function arm(): void {
+  if (armed) return;
+  armed = true;
+  setImmediate(turn);
+}
+
+/** The event loop has turned: those who wait go on, as long as the new slice lasts. */
+function turn(): void {
+  armed = false;
+  over = false;
+  begun = false;
+  if (head === queue.length) return;
+  // Also when one of them throws
+  arm();
+  begun = true;
+  left = interval;
+  began = looked = performance.now();
+  while (head < queue.length && !over) queue[head++]!.onTurn();
+  if (head < queue.length) return;
+  queue = [];
+  head = 0;
+}
