@@ -1,25 +1,9 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { chromium } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { run } from '../../src/cli/run.js';
+import { hasChromium, withPage } from '../support/chromium.js';
 
-const candidates = [
-  process.env['CHROME_PATH'],
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-];
-const executablePath = candidates.find((path) => path !== undefined && existsSync(path));
-if (executablePath === undefined) {
-  console.warn(
-    'No Chromium is installed: the test of the page in a browser is skipped. CHROME_PATH names one.',
-  );
-}
-
-test.skipIf(executablePath === undefined)(
+test.skipIf(!hasChromium)(
   'a browser sends text and binary through the page of sluice echo, and sees both come back',
   async () => {
     const controller = new AbortController();
@@ -28,72 +12,57 @@ test.skipIf(executablePath === undefined)(
     const url = await new Promise<string>((resolve) =>
       stdout.on('data', (data) => resolve(/http:\S+/.exec(String(data))![0])),
     );
-    const home = mkdtempSync(join(tmpdir(), 'sluice-chromium-'));
-    const browser = await chromium.launchPersistentContext(home, {
-      executablePath: executablePath!,
-      headless: true,
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
     try {
-      const page = await browser.newPage();
-      const errors: string[] = [];
-      page.on('pageerror', (error) => errors.push(error.message));
-      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-      await page.goto(url);
-      await page.waitForSelector('#status[data-state="open"]');
+      await withPage(async (page) => {
+        const errors: string[] = [];
+        page.on('pageerror', (error) => errors.push(error.message));
+        page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+        await page.goto(url);
+        await page.waitForSelector('#status[data-state="open"]');
 
-      await page.fill('#text', 'Grüße aus dem Browser 😀');
-      await page.click('#send');
-      const text = page.locator('#log li.received').first();
-      await text.waitFor();
-      expect(await text.locator('.body').textContent()).toBe('Grüße aus dem Browser 😀');
-      expect(await text.getAttribute('data-type')).toBe('text');
-      expect(await text.locator('.same').textContent()).toBe('identical');
+        await page.fill('#text', 'Grüße aus dem Browser 😀');
+        await page.click('#send');
+        const text = page.locator('#log li.received').first();
+        await text.waitFor();
+        expect(await text.locator('.body').textContent()).toBe('Grüße aus dem Browser 😀');
+        expect(await text.getAttribute('data-type')).toBe('text');
+        expect(await text.locator('.same').textContent()).toBe('identical');
 
-      await page.check('#mode-hex');
-      await page.fill('#hex', '00 ff 80 7f');
-      await page.click('#send');
-      const hex = page.locator('#log li.received').nth(1);
-      await hex.waitFor();
-      expect(await hex.locator('.body').textContent()).toBe('00 ff 80 7f');
-      expect([await hex.getAttribute('data-type'), await hex.getAttribute('data-size')]).toEqual([
-        'binary',
-        '4',
-      ]);
+        await page.check('#mode-hex');
+        await page.fill('#hex', '00 ff 80 7f');
+        await page.click('#send');
+        const hex = page.locator('#log li.received').nth(1);
+        await hex.waitFor();
+        expect(await hex.locator('.body').textContent()).toBe('00 ff 80 7f');
+        expect([await hex.getAttribute('data-type'), await hex.getAttribute('data-size')]).toEqual([
+          'binary',
+          '4',
+        ]);
 
-      await page.check('#mode-file');
-      await page.setInputFiles('#file', {
-        name: 'large',
-        mimeType: 'application/octet-stream',
-        buffer: Buffer.alloc(1_000_000, 'file'),
+        await page.check('#mode-file');
+        await page.setInputFiles('#file', {
+          name: 'large',
+          mimeType: 'application/octet-stream',
+          buffer: Buffer.alloc(1_000_000, 'file'),
+        });
+        await page.click('#send');
+        const file = page.locator('#log li.received').nth(2);
+        await file.waitFor();
+        expect([await file.getAttribute('data-size'), await file.locator('.same').textContent()]).toEqual([
+          '1000000',
+          'identical',
+        ]);
+
+        const screenshot = process.env['SLUICE_SCREENSHOT'];
+        if (screenshot !== undefined) await page.screenshot({ path: screenshot });
+        controller.abort();
+        await page.waitForSelector('#status[data-state="closed"]');
+        expect(await page.locator('#log li.note').textContent()).toBe('closed with 1001');
+        expect(errors).toEqual([]);
+        expect(await code).toBe(0);
       });
-      await page.click('#send');
-      const file = page.locator('#log li.received').nth(2);
-      await file.waitFor();
-      expect([await file.getAttribute('data-size'), await file.locator('.same').textContent()]).toEqual([
-        '1000000',
-        'identical',
-      ]);
-
-      const screenshot = process.env['SLUICE_SCREENSHOT'];
-      if (screenshot !== undefined) await page.screenshot({ path: screenshot });
-      controller.abort();
-      await page.waitForSelector('#status[data-state="closed"]');
-      expect(await page.locator('#log li.note').textContent()).toBe('closed with 1001');
-      expect(errors).toEqual([]);
-      expect(await code).toBe(0);
     } finally {
       controller.abort();
-      await browser.close();
-      rmSync(home, { recursive: true, force: true });
     }
   },
   60_000,
