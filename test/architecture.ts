@@ -10,6 +10,7 @@
  *     handshake                 no I/O; node:crypto
  *     protocol                  no I/O; node:buffer, node:crypto
  *     errors.ts  options.ts     import nothing
+ *     turn.ts                   imports nothing; sets an immediate
  */
 
 import { posix } from 'node:path';
@@ -43,6 +44,7 @@ const layers = new Map<string, Layer>([
   ['protocol', { rank: 1, pure: true, builtins: core }],
   ['errors', { rank: 0, pure: true, builtins: [] }],
   ['options', { rank: 0, pure: true, builtins: [] }],
+  ['turn', { rank: 0, builtins: [] }],
 ]);
 
 const maxLines = 350;
