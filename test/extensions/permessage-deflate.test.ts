@@ -495,6 +495,27 @@ describe.each(roles)('a %s', (role) => {
 
   const gibibyte = zeros(1024);
 
+  test('[D-04] a stored block that lacks just the bytes that a decoder appends fails with 1007', async () => {
+    for (const size of [100, 20_000]) {
+      for (const final of [0, 1]) {
+        // 4 bytes lack: then the payload, with the four of §7.2.2 behind it, is whole
+        for (const lacking of [1, 3, 5, 8, 9, ...Array.from({ length: 10 }, (_, i) => 12 + i)]) {
+          const header = Buffer.from([final, size & 255, size >> 8, ~size & 255, (~size >> 8) & 255]);
+          const [ws, peer] = await rawPair(role, { extension: () => extensionOf(role) });
+          peer.send(2, Buffer.concat([header, content(1, size - lacking)]), { rsv: 0x40 });
+          const read = async (): Promise<Uint8Array> => (await ws.receive())!.bytes();
+          await expect(read(), `${size} ${final} ${lacking}`).rejects.toMatchObject({
+            code: 'ERR_INVALID_PAYLOAD',
+          });
+          await peer.until(({ ended }) => ended);
+          expect(parse(peer.bytes, true).at(-1)!.payload.readUInt16BE()).toBe(1007);
+          peer.socket.end();
+          await ws.closed;
+        }
+      }
+    }
+  });
+
   test('[D-01] 1 GiB of zeros is streamed to who reads it in flat memory', async () => {
     const [ws, peer] = await rawPair(role, { extension: () => extensionOf(role) });
     const before = process.memoryUsage.rss();

@@ -20,21 +20,11 @@ export class ZlibReference {
   readonly #takeover: boolean;
   readonly #most: number;
   #ended = false;
-  /** See {@link cutOff}. */
-  #cutOff: Buffer | null = null;
 
   /** @param most - more bytes in one message are too many */
   constructor(takeover: boolean, most: number) {
     this.#takeover = takeover;
     this.#most = most;
-  }
-
-  /**
-   * What the last payload gives when it is cut off within a block, and the bytes that are appended to it happen to complete
-   * that block, and the stream; else null.
-   */
-  get cutOff(): Buffer | null {
-    return this.#cutOff;
   }
 
   /** Whether anything came behind a block marked as the last one. */
@@ -50,18 +40,7 @@ export class ZlibReference {
     for (;;) {
       const sent = Buffer.concat([this.#sent, rest]);
       const inflated = inflate(sent, this.#before, this.#data.length + left);
-      if (inflated === null) {
-        const completed = tryInflate(
-          sent,
-          LAST_BLOCKS[0],
-          optionsOf(sent, this.#before, this.#data.length + left),
-        );
-        this.#cutOff =
-          completed?.left === 0
-            ? Buffer.concat([...parts, completed.data.subarray(this.#data.length)])
-            : null;
-        return null;
-      }
+      if (inflated === null) return null;
       const data = inflated.data.subarray(this.#data.length);
       parts.push(data);
       left -= data.length;

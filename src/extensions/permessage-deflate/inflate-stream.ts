@@ -1,6 +1,6 @@
 /** Inflates one large message off the calling thread, chunk by chunk, no faster than it is read. */
 import { createInflateRaw, type InflateRaw } from 'node:zlib';
-import { END } from './tail.js';
+import { MARKED_BLOCK, TAIL, withoutMark } from './tail.js';
 import type { Window } from './window.js';
 
 const CHUNK = 64 * 1024;
@@ -12,12 +12,15 @@ export class InflateStream {
   #raw: InflateRaw;
   #error: Error | null = null;
   #ended = false;
-  /** Works on the payload that was written last. */
+  /** Works on the payload that was written last; has taken it. */
   #working = false;
+  #taken = false;
   /** What was written to `#raw`, and how much of it in all. */
   #input: Buffer = Buffer.alloc(0);
   #written = 0;
   #last = false;
+  /** All of the payload is inflated and read: what the block behind it gives. */
+  #mark: Buffer | null = null;
   readonly #windowBits: number;
   readonly #window: Window;
   readonly #onready: () => void;
@@ -36,7 +39,7 @@ export class InflateStream {
 
   /** Takes the next part of the payload, once the one before is used up. */
   write(payload: Buffer, last: boolean): void {
-    this.#input = last ? Buffer.concat([payload, END]) : payload;
+    this.#input = last ? Buffer.concat([payload, TAIL]) : payload;
     this.#last = last;
     this.#feed();
   }
@@ -45,8 +48,16 @@ export class InflateStream {
   read(): Buffer | null {
     if (this.#error !== null) throw this.#error;
     const data: Buffer | null = this.#raw.read();
-    if (data !== null) this.#window.push(data);
-    else if (this.#ended) this.#goOn();
+    if (data === null) {
+      if (this.#ended) this.#goOn();
+      else if (this.#taken && this.#last && this.#mark === null) this.#writeMark();
+      return null;
+    }
+    if (this.#mark !== null) {
+      this.#mark = Buffer.concat([this.#mark, data]);
+      return null;
+    }
+    this.#window.push(data);
     return data;
   }
 
@@ -78,16 +89,24 @@ export class InflateStream {
   #feed(): void {
     const raw = this.#raw;
     this.#working = true;
+    this.#taken = false;
     this.#written += this.#input.length;
-    if (this.#last) raw.end(this.#input);
+    if (this.#mark !== null) raw.end(this.#input);
     else {
       raw.write(this.#input, () => {
         // It ended within the payload: 'end' has the rest inflated, if it has not already
         if (raw !== this.#raw || raw.bytesWritten < this.#written) return;
-        this.#working = false;
+        this.#working = this.#last;
+        this.#taken = true;
         this.#onready();
       });
     }
+  }
+
+  #writeMark(): void {
+    this.#mark = Buffer.alloc(0);
+    this.#input = MARKED_BLOCK;
+    this.#feed();
   }
 
   /** The stream of blocks ended: with the message, or in front of more. */
@@ -95,7 +114,8 @@ export class InflateStream {
     const unused = this.#written - this.#raw.bytesWritten;
     this.close();
     this.#ended = false;
-    if (unused === 0 && this.#last) {
+    if (unused === 0 && this.#mark !== null) {
+      withoutMark(this.#mark);
       this.#working = false;
       this.done = true;
       return;
@@ -104,6 +124,7 @@ export class InflateStream {
     this.#written = 0;
     this.#input = this.#input.subarray(this.#input.length - unused);
     if (unused > 0) this.#feed();
+    else if (this.#last) this.#writeMark();
     else this.#working = false;
   }
 }

@@ -11,7 +11,7 @@ import type { MessageDecoder } from '../../protocol/extension.js';
 import { MessageAssembler } from '../../protocol/message-assembler.js';
 import { inflateBlocks } from './inflate-block.js';
 import { InflateStream } from './inflate-stream.js';
-import { END, TAIL } from './tail.js';
+import { MARK, MARKED_BLOCK, TAIL, withoutMark } from './tail.js';
 import { Window } from './window.js';
 
 /** Up to here our own code beats setting up a zlib context. */
@@ -22,6 +22,12 @@ const MOST_PAYLOAD = 16 * 1024;
 const MOST_DATA = 128 * 1024;
 /** Blocks marked as the last one that are followed on the thread; an honest message has one at most. */
 const MOST_STREAMS = 8;
+
+/** What `info: true` gives. */
+interface Inflated {
+  readonly buffer: Buffer;
+  readonly engine: InflateRaw;
+}
 
 /** Inflates the messages that one endpoint receives. */
 export class Inflater implements MessageDecoder {
@@ -85,20 +91,22 @@ export class Inflater implements MessageDecoder {
         return Buffer.from(data);
       }
     }
-    const input = Buffer.concat([payload, END]);
+    const input = Buffer.concat([payload, TAIL, MARKED_BLOCK]);
     const parts: Buffer[] = [];
     let size = 0;
     for (let at = 0; at < input.length; ) {
-      const many = parts.length >= MOST_STREAMS && at < payload.length;
-      const part = many ? null : this.#inflate(input.subarray(at), Math.min(most, MOST_DATA) - size);
+      const own = at >= payload.length;
+      const many = parts.length >= MOST_STREAMS && !own;
+      const room = own ? MOST_DATA : Math.min(most, MOST_DATA) - size;
+      const part = many ? null : this.#inflate(input.subarray(at), room);
       if (part === null) {
         this.#startStream(payload.subarray(at));
         break;
       }
-      this.#window.push(part.buffer);
-      parts.push(part.buffer);
-      size += part.buffer.length;
-      at += part.engine.bytesWritten;
+      this.#window.push(part.data);
+      parts.push(part.data);
+      size += part.data.length;
+      at += part.used;
     }
     if (this.#stream === null) this.#finish();
     else if (size === 0) return null;
@@ -106,17 +114,20 @@ export class Inflater implements MessageDecoder {
   }
 
   /** Inflates up to the end of a stream of blocks; null when that is more than `room` bytes. */
-  #inflate(input: Buffer, room: number): { buffer: Buffer; engine: InflateRaw } | null {
+  #inflate(input: Buffer, room: number): { data: Buffer; used: number } | null {
     const dictionary = this.#window.last();
     const options: ZlibOptions = {
       info: true,
       windowBits: this.#windowBits,
-      maxOutputLength: Math.max(1, room),
+      maxOutputLength: room + MARK.length,
       chunkSize: Math.max(1024, Math.min(64 * 1024, input.length * 8)),
       ...(dictionary.length > 0 && { dictionary }),
     };
     try {
-      return inflateRawSync(input, options) as unknown as { buffer: Buffer; engine: InflateRaw };
+      const { buffer, engine } = inflateRawSync(input, options) as unknown as Inflated;
+      const used = engine.bytesWritten;
+      const data = used === input.length ? withoutMark(buffer) : buffer;
+      return data.length <= room ? { data, used } : null;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null;
       throw error;

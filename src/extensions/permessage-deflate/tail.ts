@@ -1,4 +1,5 @@
-/** What stands behind the payload of a message, and is not sent. */
+/** What is put behind the payload of a message, and was not sent. */
+import { constants, deflateRawSync } from 'node:zlib';
 
 /**
  * The end of an empty stored block: a sender removes "4 octets (that are 0x00 0x00 0xff 0xff)" (RFC 7692 §7.2.1), a
@@ -7,7 +8,17 @@
 export const TAIL: Buffer = Buffer.from([0x00, 0x00, 0xff, 0xff]);
 
 /**
- * {@link TAIL}, and a last block without data: zlib tells by it a payload that was cut off from one that is whole,
- * unless a stored block of it lacks just these 9 bytes: then they are its data, which harms nobody but the sender.
+ * zlib gets a last block behind that, and data that ends in this mark came from a payload that was whole. One that is
+ * cut off within a block may happen to be completed by what is appended, but not to these bytes, as no peer knows them.
  */
-export const END: Buffer = Buffer.from([...TAIL, 0x01, 0x00, 0x00, 0xff, 0xff]);
+export const MARK: Buffer = crypto.getRandomValues(Buffer.alloc(8));
+
+/** A last block that holds {@link MARK}, in a Huffman code: its bytes are others than the mark's. */
+export const MARKED_BLOCK: Buffer = deflateRawSync(MARK, { strategy: constants.Z_FIXED });
+
+/** What data is without the {@link MARK} at its end; throws when there is none: the payload was cut off. */
+export function withoutMark(data: Buffer): Buffer {
+  const end = data.length - MARK.length;
+  if (end < 0 || !data.subarray(end).equals(MARK)) throw new Error('unexpected end of the payload');
+  return data.subarray(0, end);
+}
