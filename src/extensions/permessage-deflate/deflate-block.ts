@@ -3,21 +3,16 @@
  * and the fixed Huffman code (§3.2.6). For some hundred bytes this takes less time than a zlib context takes to set up,
  * and a Huffman code made for them would be larger than what it saves.
  */
-import {
-  distanceBase,
-  distanceExtra,
-  END_OF_BLOCK,
-  fixedLength,
-  LONGEST_MATCH,
-  lengthBase,
-  lengthExtra,
-  reverse,
-} from './codes.js';
+import { END_OF_BLOCK, fixedLength, LONGEST_MATCH, lengthBase, lengthExtra, reverse } from './codes.js';
 
 /** Bits of the index into a {@link MatchTable}. */
-const HASH_BITS = 11;
+const HASH_BITS = 10;
+const HASH_FACTOR = 0x9e3779b1;
 
-/** The last place of each hash of four bytes, plus one; of one window. */
+/**
+ * Where each hash of four bytes was seen last: the low 16 bits of how many bytes had gone before it, ever. So nothing of
+ * it moves with the window; what is too old to be true is found out by a look at the bytes.
+ */
 export type MatchTable = Uint16Array;
 
 /** A table without an entry. */
@@ -25,24 +20,20 @@ export function makeMatchTable(): MatchTable {
   return new Uint16Array(1 << HASH_BITS);
 }
 
-/** Moves all places back by `distance`; those in front of the buffer are forgotten. */
-export function shiftMatches(table: MatchTable, distance: number): void {
-  for (let i = 0; i < table.length; i++) table[i] = Math.max(0, table[i]! - distance);
-}
-
 /** Of each literal and end of block: the code, reversed, and its bits above bit 16. */
 const literals = new Uint32Array(257);
 /** Of each length: the code with its extra bits, and the bits of both above bit 16. */
 const lengths = new Uint32Array(LONGEST_MATCH + 1);
-/** Of each distance up to 256, and of each 128th behind: the symbol. */
-const distanceSymbols = new Uint8Array(512);
-const distanceCodes = new Uint8Array(30);
+/** Of each symbol of a distance: the code, reversed. */
+const distanceCodes: Uint8Array = Uint8Array.from({ length: 30 }, (_, symbol) => reverse(symbol, 5));
 
 /** Room for the worst case: nine bits a byte. */
 let output = Buffer.alloc(4096);
+let outputWords = new DataView(output.buffer);
 
 /**
- * Compresses `buffer[start, end)`; matches reach back `window` bytes at most. The block is followed by the three header
+ * Compresses `buffer[start, end)`; matches reach back `window` bytes at most, and `gone` bytes were in front of the buffer
+ * once. The block is followed by the three header
  * bits of an empty one, so that the 4 bytes 00 00 FF FF that RFC 7692 §7.2.1 removes would complete it.
  *
  * @returns a view that is valid until the next call
@@ -53,13 +44,18 @@ export function deflateBlock(
   end: number,
   table: MatchTable,
   window: number,
+  gone: number,
 ): Buffer {
   const needed = (((end - start) * 9) >> 3) + 16;
-  if (output.length < needed) output = Buffer.alloc(needed * 2);
-  const out = output;
+  if (output.length < needed) {
+    output = Buffer.alloc(needed * 2);
+    outputWords = new DataView(output.buffer);
+  }
+  const out = outputWords;
+  const words = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const limit = end - 4;
   let size = 0;
-  // BFINAL 0, BTYPE 01
+  // BFINAL 0, BTYPE 01; between symbols up to 7 bits wait here
   let bits = 0b010;
   let count = 3;
   let i = start;
@@ -67,22 +63,13 @@ export function deflateBlock(
     let length = 0;
     let distance = 0;
     if (i <= limit) {
-      const word = buffer[i]! | (buffer[i + 1]! << 8) | (buffer[i + 2]! << 16) | (buffer[i + 3]! << 24);
-      const slot = Math.imul(word, 0x9e3779b1) >>> (32 - HASH_BITS);
-      const place = table[slot]! - 1;
-      table[slot] = i + 1;
-      distance = i - place;
-      if (
-        place >= 0 &&
-        distance <= window &&
-        buffer[place] === buffer[i] &&
-        buffer[place + 1] === buffer[i + 1] &&
-        buffer[place + 2] === buffer[i + 2] &&
-        buffer[place + 3] === buffer[i + 3]
-      ) {
-        const most = Math.min(LONGEST_MATCH, end - i);
-        length = 4;
-        while (length < most && buffer[place + length] === buffer[i + length]) length++;
+      const word = words.getInt32(i, true);
+      const slot = Math.imul(word, HASH_FACTOR) >>> (32 - HASH_BITS);
+      distance = (gone + i - table[slot]!) & 0xffff;
+      table[slot] = gone + i;
+      const place = i - distance;
+      if (place >= 0 && (distance - 1) >>> 0 < window && words.getInt32(place, true) === word) {
+        length = 4 + sameBytes(words, place + 4, i + 4, Math.min(LONGEST_MATCH, end - i) - 4);
       }
     }
     if (length === 0) {
@@ -92,42 +79,48 @@ export function deflateBlock(
       i++;
     } else {
       const code = lengths[length]!;
+      const back = distance - 1;
+      // §3.2.5: from 4 on, the two highest bits choose the symbol, the others are its extra bits
+      const extra = Math.max(0, 30 - Math.clz32(back));
       bits |= (code & 0xffff) << count;
       count += code >>> 16;
-      while (count >= 8) {
-        out[size++] = bits;
-        bits >>>= 8;
-        count -= 8;
-      }
-      const symbol =
-        distance <= 256 ? distanceSymbols[distance - 1]! : distanceSymbols[256 + ((distance - 1) >>> 7)]!;
-      bits |= distanceCodes[symbol]! << count;
+      bits |= distanceCodes[2 * extra + (back >> extra)]! << count;
       count += 5;
-      bits |= (distance - distanceBase[symbol]!) << count;
-      count += distanceExtra[symbol]!;
-      // What a match covers is worth finding again: its middle and its end stand for it
+      out.setInt32(size, bits, true);
+      size += count >> 3;
+      bits >>>= count & 24;
+      count &= 7;
+      bits |= (back & ((1 << extra) - 1)) << count;
+      count += extra;
+      // What a match covers is worth finding again: every fourth place stands for it
       const stop = Math.min(i + length, limit + 1);
-      for (let j = i + 1; j < stop; j += 2) {
-        const word = buffer[j]! | (buffer[j + 1]! << 8) | (buffer[j + 2]! << 16) | (buffer[j + 3]! << 24);
-        table[Math.imul(word, 0x9e3779b1) >>> (32 - HASH_BITS)] = j + 1;
+      for (let j = i + 1; j < stop; j += 4) {
+        table[Math.imul(words.getInt32(j, true), HASH_FACTOR) >>> (32 - HASH_BITS)] = gone + j;
       }
       i += length;
     }
-    while (count >= 8) {
-      out[size++] = bits;
-      bits >>>= 8;
-      count -= 8;
-    }
+    out.setInt32(size, bits, true);
+    size += count >> 3;
+    bits >>>= count & 24;
+    count &= 7;
   }
   const code = literals[END_OF_BLOCK]!;
   bits |= (code & 0xffff) << count;
   // And the header of the empty block: BFINAL 0, BTYPE 00
   count += (code >>> 16) + 3;
-  for (; count > 0; count -= 8) {
-    out[size++] = bits;
-    bits >>>= 8;
+  out.setInt32(size, bits, true);
+  return output.subarray(0, size + ((count + 7) >> 3));
+}
+
+/** How many bytes are the same from both places on, `most` at most. */
+function sameBytes(words: DataView, one: number, other: number, most: number): number {
+  let length = 0;
+  for (; length + 4 <= most; length += 4) {
+    const difference = words.getInt32(one + length, true) ^ words.getInt32(other + length, true);
+    if (difference !== 0) return length + ((31 - Math.clz32(difference & -difference)) >> 3);
   }
-  return out.subarray(0, size);
+  while (length < most && words.getInt8(one + length) === words.getInt8(other + length)) length++;
+  return length;
 }
 
 function fillTables(): void {
@@ -150,14 +143,6 @@ function fillTables(): void {
     for (let length = lengthBase[i]!; length < next; length++) {
       const extra = length - lengthBase[i]!;
       lengths[length] = packed(257 + i) | (extra << bits) | ((bits + lengthExtra[i]!) << 16);
-    }
-  }
-  for (let symbol = 0; symbol < 30; symbol++) {
-    distanceCodes[symbol] = reverse(symbol, 5);
-    const next = symbol === 29 ? 32769 : distanceBase[symbol + 1]!;
-    for (let distance = distanceBase[symbol]!; distance < next; distance++) {
-      if (distance <= 256) distanceSymbols[distance - 1] = symbol;
-      else distanceSymbols[256 + ((distance - 1) >>> 7)] = symbol;
     }
   }
 }

@@ -11,7 +11,7 @@
  */
 import { constants, deflateRaw, deflateRawSync, type ZlibOptions } from 'node:zlib';
 import type { MessageEncoder } from '../../protocol/extension.js';
-import { deflateBlock, type MatchTable, makeMatchTable, shiftMatches } from './deflate-block.js';
+import { deflateBlock, type MatchTable, makeMatchTable } from './deflate-block.js';
 import { TAIL } from './tail.js';
 import { Window } from './window.js';
 
@@ -22,7 +22,7 @@ const SMALL = 1024;
  * KiB, as long as a fast level takes for the message; and what a processor's cache holds is looked through faster.
  */
 const THOROUGH = 6;
-const SHORT_BITS = 12;
+const SHORT_BITS = 11;
 /** Not even a thorough level has all of the window for a small message. */
 const DICTIONARY_PER_BYTE = 8;
 /** Messages in the thread pool at once: each takes 256 KiB there, and the pool has a few threads. */
@@ -49,8 +49,6 @@ export class Deflater implements MessageEncoder {
   readonly #window: Window;
   readonly #options: DeflaterOptions;
   #table: MatchTable | null = null;
-  /** What `#window.moved` was when `#table` was right. */
-  #moved = 0;
 
   constructor(options: DeflaterOptions) {
     this.#options = options;
@@ -92,23 +90,16 @@ export class Deflater implements MessageEncoder {
     if (last && !contextTakeover && window.end === 0) {
       sharedTable.fill(0);
       const buffer = Buffer.from(data.buffer, data.byteOffset, data.length);
-      block = deflateBlock(buffer, 0, data.length, sharedTable, window.size);
+      block = deflateBlock(buffer, 0, data.length, sharedTable, window.size, 0);
     } else {
       window.push(data);
-      block = deflateBlock(window.bytes, window.end - data.length, window.end, this.#matches(), window.size);
+      this.#table ??= makeMatchTable();
+      const { bytes, end, size, moved } = window;
+      block = deflateBlock(bytes, end - data.length, end, this.#table, size, moved & 0xffff);
       if (last && !contextTakeover) this.close();
     }
     if (block.length > data.length + STORED) block = storedBlock(data);
     return last ? block : Buffer.concat([block, TAIL]);
-  }
-
-  /** The table of matches, in step with the window. */
-  #matches(): MatchTable {
-    const { moved } = this.#window;
-    if (this.#table === null) this.#table = makeMatchTable();
-    else if (moved !== this.#moved) shiftMatches(this.#table, moved - this.#moved);
-    this.#moved = moved;
-    return this.#table;
   }
 
   #finish(data: Uint8Array, deflated: Buffer, last: boolean): Buffer {

@@ -11,9 +11,15 @@ import {
   lengthExtra,
   reverse,
 } from './codes.js';
+import { TAIL } from './tail.js';
+import type { Window } from './window.js';
 
-/** More data than this is left to zlib. */
-export const MOST_INFLATED: number = 16 * 1024;
+/** A longer payload is left to zlib, */
+export const MOST_PAYLOAD = 192;
+/** and more data. */
+export const MOST_INFLATED: number = 8 * 1024;
+/** Data is laid down in blocks of this size, one message behind the other. */
+const BLOCK: number = 4 * MOST_INFLATED;
 
 /** Bits that a table decodes at once; longer codes are looked for bit by bit. */
 const ROOT = 9;
@@ -75,45 +81,72 @@ const distances = new HuffmanCode();
 const codeLengths = new HuffmanCode();
 const lengths = new Uint8Array(320);
 
-/** Reads bits from `input`, and writes bytes to `output`; one for all, as nothing of it outlives a call. */
-const output: Buffer = Buffer.alloc(MOST_INFLATED);
-let input: Buffer = output;
+/** Of each symbol of a length: the base, and the number of extra bits above bit 9; of one of a distance, above bit 16. */
+const lengthCodes: Int32Array = Int32Array.from(lengthBase, (base, i) => base | (lengthExtra[i]! << 9));
+const distanceCodes: Int32Array = Int32Array.from(
+  distanceBase,
+  (base, i) => base | (distanceExtra[i]! << 16),
+);
+
+/**
+ * The payload and the end of the last block; some bytes behind it are read ahead, and using them is found out. One for
+ * all messages, as is the state of reading it: nothing of that outlives a call.
+ */
+const input: Buffer = Buffer.alloc(MOST_PAYLOAD + 16);
+let inputEnd = 0;
 let at = 0;
 let bits = 0;
 let count = 0;
-let size = 0;
+/** Of the message at hand, `output[start, end)` is there. */
+let output: Buffer = Buffer.alloc(0);
+let outputWords: DataView = new DataView(output.buffer);
+let start = 0;
+let end = 0;
 
 /**
- * Inflates the blocks of `payload`, which has to end in an empty stored one.
+ * Inflates the payload of a message (RFC 7692 §7.2.2) of {@link MOST_PAYLOAD} bytes at most.
  *
- * @param history - what matches may reach back to
- * @returns the data, a view that is valid until the next call; null when zlib has to do it
+ * @param window - what matches may reach back to
+ * @returns the data, which is the caller's; null when zlib has to do it
  */
-export function inflateBlocks(payload: Buffer, history: Buffer): Buffer | null {
-  input = payload;
+export function inflateBlocks(payload: Buffer, window: Window): Buffer | null {
+  input.set(payload);
+  input.set(TAIL, payload.length);
+  inputEnd = payload.length + TAIL.length;
   at = 0;
   bits = 0;
   count = 0;
-  size = 0;
+  if (end + MOST_INFLATED + 3 > output.length) {
+    // Matches are copied four bytes at a time, over their end
+    output = Buffer.allocUnsafeSlow(BLOCK);
+    outputWords = new DataView(output.buffer);
+    end = 0;
+  }
+  start = end;
+  const data = inflate(window) ? output.subarray(start, end) : null;
+  if (data === null) end = start;
+  return data;
+}
+
+function inflate(window: Window): boolean {
   for (;;) {
     const header = take(3);
-    // BFINAL is 1, or the input is over
-    if (header < 0 || (header & 1) !== 0) return null;
+    // The input is over, or BFINAL is 1
+    if (at - (count >> 3) > inputEnd || (header & 1) !== 0) return false;
     const type = header >> 1;
     if (type === 0) {
-      if (!copyStored()) return null;
-      if (at === input.length) return output.subarray(0, size);
+      if (!copyStored()) return false;
+      if (at === inputEnd) return true;
     } else if (type === 1) {
-      if (!inflateBlock(fixedLiterals, fixedDistances, history)) return null;
-    } else if (type === 3 || !readCodes() || !inflateBlock(literals, distances, history)) return null;
+      if (!inflateBlock(fixedLiterals, fixedDistances, window)) return false;
+    } else if (type === 3 || !readCodes() || !inflateBlock(literals, distances, window)) return false;
   }
 }
 
-/** The next `n` bits, 16 at most; negative when there are not as many. */
+/** The next `n` bits, 16 at most. */
 function take(n: number): number {
   while (count < n) {
-    if (at === input.length) return -1;
-    bits |= input[at++]! << count;
+    bits |= (input[at++] ?? 0) << count;
     count += 8;
   }
   const value = bits & ((1 << n) - 1);
@@ -128,14 +161,13 @@ function copyStored(): boolean {
   at -= count >> 3;
   bits = 0;
   count = 0;
-  if (at + 4 > input.length) return false;
+  if (at + 4 > inputEnd) return false;
   const length = input.readUInt16LE(at);
   if ((length ^ 0xffff) !== input.readUInt16LE(at + 2)) return false;
   at += 4;
-  if (at + length > input.length || size + length > MOST_INFLATED) return false;
-  input.copy(output, size, at, at + length);
+  if (at + length > inputEnd || end + length > start + MOST_INFLATED) return false;
+  end += input.copy(output, end, at, at + length);
   at += length;
-  size += length;
   return true;
 }
 
@@ -144,13 +176,9 @@ function readCodes(): boolean {
   const literalCount = take(5) + 257;
   const distanceCount = take(5) + 1;
   const lengthCount = take(4) + 4;
-  if (lengthCount < 4 || literalCount > 286 || distanceCount > 30) return false;
+  if (literalCount > 286 || distanceCount > 30) return false;
   lengths.fill(0, 0, 19);
-  for (let i = 0; i < lengthCount; i++) {
-    const length = take(3);
-    if (length < 0) return false;
-    lengths[lengthOrder[i]!] = length;
-  }
+  for (let i = 0; i < lengthCount; i++) lengths[lengthOrder[i]!] = take(3);
   if (!codeLengths.make(lengths, 0, 19)) return false;
   const total = literalCount + distanceCount;
   for (let i = 0; i < total; ) {
@@ -168,17 +196,16 @@ function readCodes(): boolean {
   return literals.make(lengths, 0, literalCount) && distances.make(lengths, literalCount, total);
 }
 
+/** The next symbol; negative when there is none of these bits. */
 function decode(code: HuffmanCode): number {
-  while (count < LONGEST_CODE && at < input.length) {
-    bits |= input[at++]! << count;
+  while (count < LONGEST_CODE) {
+    bits |= (input[at++] ?? 0) << count;
     count += 8;
   }
   const entry = code.table[bits & ((1 << ROOT) - 1)]! || longEntry(code, bits);
-  const length = entry & 15;
-  if (entry === 0 || length > count) return -1;
-  bits >>>= length;
-  count -= length;
-  return entry >> 4;
+  bits >>>= entry & 15;
+  count -= entry & 15;
+  return entry === 0 ? -1 : entry >> 4;
 }
 
 /** The entry of a code of more than `ROOT` bits: compares with the first code of each number of bits. */
@@ -197,72 +224,90 @@ function longEntry(code: HuffmanCode, bits: number): number {
 }
 
 /**
- * §3.2.3: literals and matches up to the end of the block. The state is in local variables meanwhile, and bits are
- * read whole bytes ahead: those behind the end of the input are 0, and found out by a negative count.
+ * §3.2.3: literals and matches up to the end of the block. The state is in local variables meanwhile; bits are read two
+ * bytes at a time, so that there are 16 at least in front of each code.
  */
-function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, history: Buffer): boolean {
+function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, window: Window): boolean {
   const source = input;
   const target = output;
   const literalTable = literalCode.table;
   const distanceTable = distanceCode.table;
+  const targetWords = outputWords;
+  const { bytes } = window;
+  const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const most = start + MOST_INFLATED;
   let from = at;
   let ahead = bits;
   let left = count;
-  let to = size;
+  let to = end;
   for (;;) {
-    while (left < LONGEST_CODE && from < source.length) {
-      ahead |= source[from++]! << left;
-      left += 8;
+    if (left < 16) {
+      if (from > inputEnd) return false;
+      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
+      from += 2;
+      left += 16;
     }
     let entry = literalTable[ahead & ((1 << ROOT) - 1)]! || longEntry(literalCode, ahead);
     ahead >>>= entry & 15;
     left -= entry & 15;
     const symbol = entry >> 4;
     if (symbol < END_OF_BLOCK) {
-      if (entry === 0 || left < 0 || to === MOST_INFLATED) return false;
+      if (entry === 0 || to === most) return false;
       target[to++] = symbol;
       continue;
     }
-    if (symbol === END_OF_BLOCK || symbol > 285) {
+    if (symbol === END_OF_BLOCK) {
       at = from;
       bits = ahead;
       count = left;
-      size = to;
-      return symbol === END_OF_BLOCK && left >= 0;
+      end = to;
+      return true;
     }
-    const extra = lengthExtra[symbol - 257]!;
-    const length = lengthBase[symbol - 257]! + (ahead & ((1 << extra) - 1));
+    // 286 and 287 are no lengths
+    if (symbol > 285) return false;
+    if (left < 16) {
+      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
+      from += 2;
+      left += 16;
+    }
+    const lengthCode = lengthCodes[symbol - 257]!;
+    const extra = lengthCode >> 9;
+    const stop = to + (lengthCode & 0x1ff) + (ahead & ((1 << extra) - 1));
     ahead >>>= extra;
     left -= extra;
-    while (left < LONGEST_CODE && from < source.length) {
-      ahead |= source[from++]! << left;
-      left += 8;
+    if (left < 16) {
+      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
+      from += 2;
+      left += 16;
     }
     entry = distanceTable[ahead & ((1 << ROOT) - 1)]! || longEntry(distanceCode, ahead);
     ahead >>>= entry & 15;
     left -= entry & 15;
     const distanceSymbol = entry >> 4;
     if (entry === 0 || distanceSymbol > 29) return false;
-    while (left < LONGEST_CODE && from < source.length) {
-      ahead |= source[from++]! << left;
-      left += 8;
+    if (left < 16) {
+      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
+      from += 2;
+      left += 16;
     }
-    const more = distanceExtra[distanceSymbol]!;
-    const distance = distanceBase[distanceSymbol]! + (ahead & ((1 << more) - 1));
+    const base = distanceCodes[distanceSymbol]!;
+    const more = base >> 16;
+    let place = to - (base & 0xffff) - (ahead & ((1 << more) - 1));
     ahead >>>= more;
     left -= more;
-    if (left < 0 || to + length > MOST_INFLATED || distance > to + history.length) return false;
-    copyMatch(to, to - distance, length, history);
-    to += length;
+    if (stop > most) return false;
+    if (place < start) {
+      // In the window, and perhaps on from there
+      const back = window.end + place - start;
+      if (back < 0 || start - place > window.size) return false;
+      const inside = Math.min(stop - to, start - place);
+      if (back + inside + 3 < bytes.length) {
+        for (let i = 0; i < inside; i += 4) targetWords.setInt32(to + i, words.getInt32(back + i));
+      } else bytes.copy(target, to, back, back + inside);
+      to += inside;
+      place += inside;
+    }
+    // "The referenced string may overlap the current position"
+    while (to < stop) target[to++] = target[place++]!;
   }
-}
-
-/** "The referenced string may overlap the current position" (§3.2.3); negative places are in the history. */
-function copyMatch(to: number, place: number, length: number, history: Buffer): void {
-  const target = output;
-  const end = to + length;
-  let i = to;
-  let from = place;
-  for (; from < 0 && i < end; from++) target[i++] = history[history.length + from]!;
-  for (; i < end; from++) target[i++] = target[from]!;
 }

@@ -9,13 +9,11 @@ import { type InflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { InvalidPayloadError, ProtocolError } from '../../errors.js';
 import type { MessageDecoder } from '../../protocol/extension.js';
 import { MessageAssembler } from '../../protocol/message-assembler.js';
-import { inflateBlocks } from './inflate-block.js';
+import { inflateBlocks, MOST_PAYLOAD as SMALL } from './inflate-block.js';
 import { InflateStream } from './inflate-stream.js';
 import { MARK, MARKED_BLOCK, TAIL, withoutMark } from './tail.js';
 import { Window } from './window.js';
 
-/** Up to here our own code beats setting up a zlib context. */
-const SMALL = 192;
 /** More payload than this is inflated off the thread. */
 const MOST_PAYLOAD = 16 * 1024;
 /** More data than this is inflated off the thread. */
@@ -35,6 +33,8 @@ export class Inflater implements MessageDecoder {
   onready: (() => void) | null = null;
   #last = false;
   #stream: InflateStream | null = null;
+  /** The payload of the message: when it came in one part, else what came so far. */
+  #whole: Buffer | null = null;
   readonly #payload: MessageAssembler = new MessageAssembler();
   readonly #window: Window;
   readonly #windowBits: number;
@@ -55,6 +55,7 @@ export class Inflater implements MessageDecoder {
     this.done = false;
     this.#last = last;
     if (this.#stream !== null) this.#stream.write(payload, last);
+    else if (last && this.#payload.size === 0 && payload.length <= MOST_PAYLOAD) this.#whole = payload;
     else {
       this.#payload.add(payload, 0, payload.length);
       if (this.#payload.size > MOST_PAYLOAD) this.#startStream(this.#payload.take());
@@ -76,19 +77,21 @@ export class Inflater implements MessageDecoder {
   close(): void {
     this.#stream?.close();
     this.#stream = null;
+    this.#whole = null;
     this.#payload.clear();
     this.#window.clear();
   }
 
   /** A small message at once; what turns out not to be small is left to a stream. */
   #inflateNow(most: number): Buffer | null {
-    const payload = this.#payload.take();
+    const payload = this.#whole ?? this.#payload.take();
+    this.#whole = null;
     if (payload.length <= SMALL) {
-      const data = inflateBlocks(Buffer.concat([payload, TAIL]), this.#window.last());
+      const data = inflateBlocks(payload, this.#window);
       if (data !== null) {
         this.#window.push(data);
         this.#finish();
-        return Buffer.from(data);
+        return data;
       }
     }
     const input = Buffer.concat([payload, TAIL, MARKED_BLOCK]);

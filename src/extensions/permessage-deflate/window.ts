@@ -3,13 +3,15 @@
  * messages it is all that a connection keeps, and only as many bytes as it has seen.
  */
 
-/** Room behind a full window, so that it is moved to the front once in so many bytes. */
-export const SLACK: number = 4 * 1024;
+/** Room behind a full window, so that it is moved to the front once in so many bytes: a quarter of it, between these. */
+const LEAST_SLACK = 1024;
+const MOST_SLACK = 4096;
 const FIRST_SIZE = 256;
 
 /** Remembers the end of a stream of bytes. */
 export class Window {
   readonly size: number;
+  readonly #slack: number;
   /** What is remembered is the end of `bytes[0, end)`, at most `size` bytes of it. */
   bytes: Buffer = Buffer.alloc(0);
   end = 0;
@@ -18,6 +20,7 @@ export class Window {
 
   constructor(bits: number) {
     this.size = 2 ** bits;
+    this.#slack = Math.min(MOST_SLACK, Math.max(LEAST_SLACK, this.size / 4));
   }
 
   /** The last bytes seen, at most `most`: a view that the next {@link push} may overwrite. */
@@ -25,9 +28,9 @@ export class Window {
     return this.bytes.subarray(Math.max(0, this.end - Math.min(most, this.size)), this.end);
   }
 
-  /** Takes the bytes that follow. Up to {@link SLACK} of them stand behind a whole window. */
+  /** Takes the bytes that follow. Up to {@link LEAST_SLACK} of them stand behind a whole window. */
   push(data: Uint8Array): void {
-    const most = Math.max(this.size, SLACK);
+    const most = Math.max(this.size, this.#slack);
     const tail = data.length > most ? data.subarray(data.length - most) : data;
     if (this.end + tail.length > this.bytes.length) this.#makeRoom(tail.length);
     this.bytes.set(tail, this.end);
@@ -42,7 +45,7 @@ export class Window {
   }
 
   #makeRoom(length: number): void {
-    const most = this.size + SLACK;
+    const most = this.size + this.#slack;
     const kept = this.last(most - length);
     this.moved += this.end - kept.length;
     this.end = kept.length;
