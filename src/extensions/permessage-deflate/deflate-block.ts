@@ -32,14 +32,16 @@ let output = Buffer.alloc(4096);
 let outputWords = new DataView(output.buffer);
 
 /**
- * Compresses `buffer[start, end)`; matches reach back `window` bytes at most, and `gone` bytes were in front of the buffer
- * once. The block is followed by the three header
+ * Compresses `buffer[start, end)`; matches reach back `window` bytes at most. The block is followed by the three header
  * bits of an empty one, so that the 4 bytes 00 00 FF FF that RFC 7692 §7.2.1 removes would complete it.
  *
+ * @param words - the same bytes as `buffer`
+ * @param gone - how many bytes were in front of the buffer, ever
  * @returns a view that is valid until the next call
  */
 export function deflateBlock(
   buffer: Buffer,
+  words: DataView,
   start: number,
   end: number,
   table: MatchTable,
@@ -52,7 +54,6 @@ export function deflateBlock(
     outputWords = new DataView(output.buffer);
   }
   const out = outputWords;
-  const words = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const limit = end - 4;
   let size = 0;
   // BFINAL 0, BTYPE 01; between symbols up to 7 bits wait here

@@ -90,12 +90,20 @@ export class Deflater implements MessageEncoder {
     if (last && !contextTakeover && window.end === 0) {
       sharedTable.fill(0);
       const buffer = Buffer.from(data.buffer, data.byteOffset, data.length);
-      block = deflateBlock(buffer, 0, data.length, sharedTable, window.size, 0);
+      block = deflateBlock(
+        buffer,
+        new DataView(data.buffer, data.byteOffset, data.length),
+        0,
+        data.length,
+        sharedTable,
+        window.size,
+        0,
+      );
     } else {
       window.push(data);
       this.#table ??= makeMatchTable();
-      const { bytes, end, size, moved } = window;
-      block = deflateBlock(bytes, end - data.length, end, this.#table, size, moved & 0xffff);
+      const { bytes, words, end, size, moved } = window;
+      block = deflateBlock(bytes, words, end - data.length, end, this.#table, size, moved & 0xffff);
       if (last && !contextTakeover) this.close();
     }
     if (block.length > data.length + STORED) block = storedBlock(data);

@@ -93,6 +93,7 @@ const distanceCodes: Int32Array = Int32Array.from(
  * all messages, as is the state of reading it: nothing of that outlives a call.
  */
 const input: Buffer = Buffer.alloc(MOST_PAYLOAD + 16);
+const inputWords = new DataView(input.buffer, input.byteOffset);
 let inputEnd = 0;
 let at = 0;
 let bits = 0;
@@ -111,8 +112,8 @@ let end = 0;
  */
 export function inflateBlocks(payload: Buffer, window: Window): Buffer | null {
   input.set(payload);
-  input.set(TAIL, payload.length);
   inputEnd = payload.length + TAIL.length;
+  inputWords.setUint32(payload.length, 0x0000ffff);
   at = 0;
   bits = 0;
   count = 0;
@@ -166,7 +167,7 @@ function copyStored(): boolean {
   if ((length ^ 0xffff) !== input.readUInt16LE(at + 2)) return false;
   at += 4;
   if (at + length > inputEnd || end + length > start + MOST_INFLATED) return false;
-  end += input.copy(output, end, at, at + length);
+  if (length > 0) end += input.copy(output, end, at, at + length);
   at += length;
   return true;
 }
@@ -233,8 +234,7 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
   const literalTable = literalCode.table;
   const distanceTable = distanceCode.table;
   const targetWords = outputWords;
-  const { bytes } = window;
-  const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const { bytes, words } = window;
   const most = start + MOST_INFLATED;
   let from = at;
   let ahead = bits;

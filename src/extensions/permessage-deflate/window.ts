@@ -8,12 +8,17 @@ const LEAST_SLACK = 1024;
 const MOST_SLACK = 4096;
 const FIRST_SIZE = 256;
 
+const empty: Buffer = Buffer.alloc(0);
+const emptyWords = new DataView(empty.buffer);
+
 /** Remembers the end of a stream of bytes. */
 export class Window {
   readonly size: number;
   readonly #slack: number;
   /** What is remembered is the end of `bytes[0, end)`, at most `size` bytes of it. */
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = empty;
+  /** The same bytes. */
+  words: DataView = emptyWords;
   end = 0;
   /** By how much all that is remembered has been moved to the front, ever. */
   moved = 0;
@@ -40,7 +45,8 @@ export class Window {
   /** Forgets everything. */
   clear(): void {
     this.moved += this.end;
-    this.bytes = Buffer.alloc(0);
+    this.bytes = empty;
+    this.words = emptyWords;
     this.end = 0;
   }
 
@@ -52,6 +58,7 @@ export class Window {
     if (this.bytes.length < most) {
       const wanted = Math.max(FIRST_SIZE, this.bytes.length * 2, kept.length + length);
       this.bytes = Buffer.allocUnsafeSlow(Math.min(most, wanted));
+      this.words = new DataView(this.bytes.buffer);
     }
     kept.copy(this.bytes);
   }
