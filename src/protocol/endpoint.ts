@@ -14,6 +14,7 @@ import { FrameEvent, FrameParser } from './frame-parser.js';
 import { FrameWriter } from './frame-writer.js';
 import { type MessageOpcode, Opcode } from './opcode.js';
 import type { PreparedMessage } from './prepared-message.js';
+import { keepTextBytes, textBytes } from './text-bytes.js';
 import { Utf8Validator } from './utf8.js';
 import { violation } from './violation.js';
 
@@ -122,14 +123,15 @@ export class Endpoint {
     this.#assertOpen();
     let first: number = this.#sending ? Opcode.Continuation : opcode;
     if (fin) first |= FIN;
-    if (!this.#sending && this.#extension !== null) {
-      this.#encoding = compress && this.#extension.encoder.wants(fin ? Buffer.byteLength(data) : -1);
+    const begins = !this.#sending;
+    this.#sending = !fin;
+    if (this.#extension === null) return this.#write(first, data);
+    const bytes = typeof data === 'string' ? textBytes(data) : data;
+    if (begins) {
+      this.#encoding = compress && this.#extension.encoder.wants(fin ? bytes.length : -1);
       if (this.#encoding) first |= this.#extension.rsv;
     }
-    this.#sending = !fin;
-    if (this.#encoding) return this.#encode(first, data, fin);
-    this.#write(first, data);
-    return undefined;
+    return this.#encoding ? this.#encode(first, bytes, fin) : this.#write(first, bytes);
   }
 
   /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
@@ -309,18 +311,15 @@ export class Endpoint {
     if (this.#waiting) throw new Error('Tried to send while an extension still works on the last message');
   }
 
-  #write(first: number, data: string | Uint8Array): void {
+  #write(first: number, data: string | Uint8Array): undefined {
     if (typeof data === 'string') this.#writer.text(first, data);
     else this.#writer.frame(first, data);
   }
 
-  #encode(first: number, data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    const payload = this.#extension!.encoder.encode(bytes, fin);
-    if (!(payload instanceof Promise)) {
-      this.#write(first, payload);
-      return undefined;
-    }
+  #encode(first: number, data: Uint8Array, fin: boolean): Promise<void> | undefined {
+    const payload = this.#extension!.encoder.encode(data, fin);
+    if (!(payload instanceof Promise)) return this.#write(first, payload);
+    keepTextBytes();
     return this.#later(payload, (encoded) => this.#write(first, encoded));
   }
 

@@ -139,6 +139,34 @@ describe.each(roles)('a %s with an extension', (role) => {
     expect(extension.closed).toBe(true);
   });
 
+  test('the bytes of a text stay as they are for as long as it works on them', async () => {
+    const late = Array.from({ length: 3 }, () => {
+      const extension = makeXor();
+      const { encode } = extension.encoder;
+      extension.encoder.encode = async (data, last) => {
+        await Promise.resolve();
+        return encode(data, last);
+      };
+      return new Endpoint({ role, extension });
+    });
+    const atOnce = new Endpoint({ role, extension: makeXor() });
+    const works = late.map((endpoint, i) => endpoint.send(Opcode.Text, `late ${i}`));
+    expect(atOnce.send(Opcode.Text, 'at once')).toBeUndefined();
+    expect(atOnce.send(Opcode.Text, 'plain', true, false)).toBeUndefined();
+    await Promise.all(works);
+    const told = [...late, atOnce].map(
+      (endpoint) =>
+        feed(new Endpoint({ role: opposite[role], extension: makeXor() }), [output(endpoint)]).told,
+    );
+    expect(told).toEqual([
+      ...late.map((_, i) => [['message', 1, `late ${i}`]]),
+      [
+        ['message', 1, 'at once'],
+        ['message', 1, 'plain'],
+      ],
+    ]);
+  });
+
   test('a prepared message goes through it for each connection, or once for those that share it', async () => {
     const message = new PreparedMessage('prepared');
     let calls = 0;
