@@ -7,7 +7,6 @@ import { END_OF_BLOCK, fixedLength, LONGEST_MATCH, lengthBase, lengthExtra, reve
 
 /** Bits of the index into a {@link MatchTable}. */
 const HASH_BITS = 10;
-const HASH_FACTOR = 0x9e3779b1;
 
 /**
  * Where each hash of four bytes was seen last: the low 16 bits of how many bytes had gone before it, ever. So nothing of
@@ -65,7 +64,7 @@ export function deflateBlock(
     let distance = 0;
     if (i <= limit) {
       const word = words.getInt32(i, true);
-      const slot = Math.imul(word, HASH_FACTOR) >>> (32 - HASH_BITS);
+      const slot = slotOf(word);
       distance = (gone + i - table[slot]!) & 0xffff;
       table[slot] = gone + i;
       const place = i - distance;
@@ -93,11 +92,10 @@ export function deflateBlock(
       count &= 7;
       bits |= (back & ((1 << extra) - 1)) << count;
       count += extra;
-      // What a match covers is worth finding again: every fourth place stands for it
-      const stop = Math.min(i + length, limit + 1);
-      for (let j = i + 1; j < stop; j += 4) {
-        table[Math.imul(words.getInt32(j, true), HASH_FACTOR) >>> (32 - HASH_BITS)] = gone + j;
-      }
+      // What a match covers is worth finding again: its begin, middle and end stand for it
+      remember(table, words, Math.min(i + 1, limit), gone);
+      remember(table, words, Math.min(i + (length >> 1), limit), gone);
+      remember(table, words, Math.min(i + length - 1, limit), gone);
       i += length;
     }
     out.setInt32(size, bits, true);
@@ -111,6 +109,14 @@ export function deflateBlock(
   count += (code >>> 16) + 3;
   out.setInt32(size, bits, true);
   return output.subarray(0, size + ((count + 7) >> 3));
+}
+
+function slotOf(word: number): number {
+  return Math.imul(word, 0x9e3779b1) >>> (32 - HASH_BITS);
+}
+
+function remember(table: MatchTable, words: DataView, place: number, gone: number): void {
+  table[slotOf(words.getInt32(place, true))] = gone + place;
 }
 
 /** How many bytes are the same from both places on, `most` at most. */

@@ -92,7 +92,7 @@ const distanceCodes: Int32Array = Int32Array.from(
  * The payload and the end of the last block; some bytes behind it are read ahead, and using them is found out. One for
  * all messages, as is the state of reading it: nothing of that outlives a call.
  */
-const input: Buffer = Buffer.alloc(MOST_PAYLOAD + 16);
+const input: Buffer = Buffer.alloc(MOST_PAYLOAD + 32);
 const inputWords = new DataView(input.buffer, input.byteOffset);
 let inputEnd = 0;
 let at = 0;
@@ -225,11 +225,12 @@ function longEntry(code: HuffmanCode, bits: number): number {
 }
 
 /**
- * §3.2.3: literals and matches up to the end of the block. The state is in local variables meanwhile; bits are read two
- * bytes at a time, so that there are 16 at least in front of each code.
+ * §3.2.3: literals and matches up to the end of the block. The state is in local variables meanwhile. Bits are read four
+ * bytes at a time, as many of them as there is room for, so that 24 at least are there then; a branch less costs less
+ * than a byte that is read twice.
  */
 function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, window: Window): boolean {
-  const source = input;
+  const source = inputWords;
   const target = output;
   const literalTable = literalCode.table;
   const distanceTable = distanceCode.table;
@@ -241,12 +242,10 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
   let left = count;
   let to = end;
   for (;;) {
-    if (left < 16) {
-      if (from > inputEnd) return false;
-      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
-      from += 2;
-      left += 16;
-    }
+    if (from > inputEnd + 3) return false;
+    ahead |= source.getInt32(from, true) << left;
+    from += (31 - left) >> 3;
+    left |= 24;
     let entry = literalTable[ahead & ((1 << ROOT) - 1)]! || longEntry(literalCode, ahead);
     ahead >>>= entry & 15;
     left -= entry & 15;
@@ -265,30 +264,23 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
     }
     // 286 and 287 are no lengths
     if (symbol > 285) return false;
-    if (left < 16) {
-      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
-      from += 2;
-      left += 16;
-    }
     const lengthCode = lengthCodes[symbol - 257]!;
     const extra = lengthCode >> 9;
     const stop = to + (lengthCode & 0x1ff) + (ahead & ((1 << extra) - 1));
     ahead >>>= extra;
     left -= extra;
-    if (left < 16) {
-      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
-      from += 2;
-      left += 16;
-    }
+    ahead |= source.getInt32(from, true) << left;
+    from += (31 - left) >> 3;
+    left |= 24;
     entry = distanceTable[ahead & ((1 << ROOT) - 1)]! || longEntry(distanceCode, ahead);
     ahead >>>= entry & 15;
     left -= entry & 15;
     const distanceSymbol = entry >> 4;
     if (entry === 0 || distanceSymbol > 29) return false;
-    if (left < 16) {
-      ahead |= (source[from]! | (source[from + 1]! << 8)) << left;
-      from += 2;
-      left += 16;
+    if (left < 13) {
+      ahead |= source.getInt32(from, true) << left;
+      from += (31 - left) >> 3;
+      left |= 24;
     }
     const base = distanceCodes[distanceSymbol]!;
     const more = base >> 16;
