@@ -15,7 +15,7 @@ import { TAIL } from './tail.js';
 import type { Window } from './window.js';
 
 /** A longer payload is left to zlib, */
-export const MOST_PAYLOAD = 192;
+export const MOST_PAYLOAD = 512;
 /** and more data. */
 export const MOST_INFLATED: number = 8 * 1024;
 /** Data is laid down in blocks of this size, one message behind the other. */
