@@ -7,6 +7,8 @@
 
 /** Milliseconds of one slice. */
 const SLICE = 1;
+/** Milliseconds of it for those who have little left: to wait would cost more time than that takes. */
+const LONG_SLICE = 4;
 /** Milliseconds between two looks at the clock. */
 const LOOK = 0.25;
 /** Cost between two looks at the clock, at the most. */
@@ -21,11 +23,12 @@ export interface Waiting {
 
 /** A slice has begun. */
 let begun = false;
-let over = false;
 /** An immediate will tell that the event loop has turned. */
 let armed = false;
 let began = 0;
 let looked = 0;
+/** Milliseconds of the slice that were used when the clock was looked at. */
+let used = 0;
 /** The cost from look to look, and what is left of it. */
 let interval = 1;
 let left = 1;
@@ -34,13 +37,17 @@ let queue: Waiting[] = [];
 let head = 0;
 
 /**
- * Counts an event of `size` bytes: true when the slice is used up. The clock is looked at now and then only, by what
- * the events before have taken. Nobody tells when the event loop turns, as that would cost a turn of its own: a slice
- * may end early by what turns before have used of it.
+ * Counts an event of `size` bytes: true when the slice is used up, for who has more than a `little` left. The clock is
+ * looked at now and then only, by what the events before have taken. Nobody tells when the event loop turns, as that
+ * would cost a turn of its own: a slice may end early by what turns before have used of it.
  */
-export function sliceOver(size: number): boolean {
+export function sliceOver(size: number, little: boolean): boolean {
   left -= 1 + size / BYTES;
-  if (left > 0 || over) return over;
+  if (left <= 0) look();
+  return used > (little ? LONG_SLICE : SLICE);
+}
+
+function look(): void {
   const now = performance.now();
   interval = Math.min(MOST_COST, Math.max(1, ((interval - left) * LOOK) / (now - looked)));
   left = interval;
@@ -48,11 +55,10 @@ export function sliceOver(size: number): boolean {
   if (!begun) {
     begun = true;
     began = now;
-  } else if (now - began > SLICE) {
-    over = true;
-    arm();
+  } else {
+    used = now - began;
+    if (used > SLICE) arm();
   }
-  return over;
 }
 
 /** Has `waiting` called in a later turn of the event loop. */
@@ -70,15 +76,15 @@ function arm(): void {
 /** The event loop has turned: those who wait go on, as long as the new slice lasts. */
 function turn(): void {
   armed = false;
-  over = false;
   begun = false;
+  used = 0;
   if (head === queue.length) return;
   // Also when one of them throws
   arm();
   begun = true;
   left = interval;
   began = looked = performance.now();
-  while (head < queue.length && !over) queue[head++]!.onTurn();
+  while (head < queue.length && used <= SLICE) queue[head++]!.onTurn();
   if (head < queue.length) return;
   queue = [];
   head = 0;

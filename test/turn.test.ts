@@ -4,7 +4,7 @@ import { sliceOver, waitForTurn } from '../src/turn.js';
 /** Uses up the slice of this turn; the milliseconds that took. */
 function useUp(): number {
   const began = performance.now();
-  while (!sliceOver(0)) if (performance.now() - began > 1000) throw new Error('the slice has no end');
+  while (!sliceOver(0, false)) if (performance.now() - began > 1000) throw new Error('the slice has no end');
   return performance.now() - began;
 }
 
@@ -14,10 +14,21 @@ describe('the slice of time', () => {
   test('ends after a few milliseconds, stays used up within the turn, and begins anew in the next one', async () => {
     await turn();
     expect(useUp()).toBeLessThan(20);
-    expect(sliceOver(0)).toBe(true);
-    expect(sliceOver(1)).toBe(true);
+    expect(sliceOver(0, false)).toBe(true);
+    expect(sliceOver(1, false)).toBe(true);
     await turn();
-    expect(sliceOver(0)).toBe(false);
+    expect(sliceOver(0, false)).toBe(false);
+  });
+
+  test('lasts longer for those who have little left', async () => {
+    await turn();
+    useUp();
+    expect(sliceOver(0, true)).toBe(false);
+    const began = performance.now();
+    while (!sliceOver(0, true)) expect(performance.now() - began).toBeLessThan(1000);
+    expect(sliceOver(0, false)).toBe(true);
+    await turn();
+    expect(sliceOver(0, true)).toBe(false);
   });
 
   test('the clock is looked at rarely for cheap events, and for each one that is large', async () => {
@@ -27,11 +38,11 @@ describe('the slice of time', () => {
     await turn();
     const now = vi.spyOn(performance, 'now');
     try {
-      for (let i = 0; i < 640; i++) sliceOver(0);
+      for (let i = 0; i < 640; i++) sliceOver(0, false);
       const cheap = now.mock.calls.length;
       expect(cheap).toBeGreaterThan(0);
       expect(cheap).toBeLessThan(200);
-      for (let i = 0; i < 16; i++) sliceOver(64 * 1024);
+      for (let i = 0; i < 16; i++) sliceOver(64 * 1024, false);
       expect(now.mock.calls.length - cheap).toBeGreaterThanOrEqual(15);
     } finally {
       now.mockRestore();

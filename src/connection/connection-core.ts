@@ -158,6 +158,8 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
 
   /** FIN: behind the closing handshake it is answered, else the connection is lost. */
   onEnd(): void {
+    // What came in front of it has its turn first: see onReading()
+    if (this.#incoming?.yielding) return;
     if (this.endpoint.closing.info.wasClean) this.queue.finish();
     else this.#transport.destroy();
   }
@@ -231,8 +233,9 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   }
 
   onReading(on: boolean): void {
-    if (on) this.#transport.resume();
-    else this.#transport.pause();
+    if (!on) this.#transport.pause();
+    else if (this.#transport.ended) this.onEnd();
+    else this.#transport.resume();
   }
 
   onDrain(): void {

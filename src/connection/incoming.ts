@@ -29,7 +29,7 @@ export interface IncomingOwner {
   onFailed(error: Error): void;
   /** A batch of input begins or ends: answers to it leave together. */
   onBatch(begins: boolean): void;
-  /** Whether to go on reading from the socket. */
+  /** Whether to go on reading from the socket: nothing is at hand any more, or more than enough. */
   onReading(on: boolean): void;
 }
 
@@ -39,6 +39,9 @@ export interface ReceiveLimits {
   readonly maxStreamSize: number;
 }
 
+/** So many bytes are handled in less time than it takes to have them wait, and to stop reading meanwhile. */
+const LITTLE = 2 * 1024;
+
 /** Who consumes the messages; fixed by the first use. */
 const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 
@@ -46,11 +49,13 @@ const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 export class Incoming {
   /** A data event is at hand that nobody wants yet. */
   held = false;
+  /** Something is at hand, but others have their turn first. */
+  yielding = false;
   #mode: number = Mode.Undecided;
   #paused = false;
   #pumping = false;
-  /** Others have their turn first. */
-  #yielding = false;
+  /** What is at hand came in one small chunk. */
+  #little = false;
   #discarding = false;
   /** Of the message at hand, when it comes in parts. */
   #assembler: Assembler<string | Buffer> | null = null;
@@ -68,7 +73,9 @@ export class Incoming {
   /** Takes received bytes. */
   push(chunk: Buffer): void {
     this.#endpoint.push(chunk);
-    this.pump();
+    this.#little = !this.yielding && chunk.length <= LITTLE;
+    if (this.yielding) this.#owner.onReading(false);
+    else this.pump();
   }
 
   /** Messages are consumed by events from here on; throws when they are pulled already. */
@@ -129,12 +136,13 @@ export class Incoming {
 
   /** Handles what was received, as far as somebody wants it. */
   pump(): void {
-    if (this.#pumping || this.#yielding) return;
+    if (this.#pumping || this.yielding) return;
     this.#pumping = true;
     this.#owner.onBatch(true);
     let threw = true;
+    let reading: boolean | null = null;
     try {
-      this.#owner.onReading(this.#pumpAll());
+      reading = this.#pumpAll();
       threw = false;
     } finally {
       this.#pumping = false;
@@ -142,10 +150,11 @@ export class Incoming {
       // What a listener throws is its own business; the next messages are not to be lost with it
       if (threw) this.#pumpSoon();
     }
+    if (reading !== null) this.#owner.onReading(reading);
   }
 
-  /** Pulls event after event; returns whether more input is wanted. */
-  #pumpAll(): boolean {
+  /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
+  #pumpAll(): boolean | null {
     const endpoint = this.#endpoint;
     for (;;) {
       let size = 0;
@@ -153,9 +162,9 @@ export class Incoming {
         size = endpoint.end - endpoint.start;
         if (!this.#deliver()) return false;
       }
-      if (sliceOver(size)) {
+      if (sliceOver(size, this.#little)) {
         this.#pumpSoon();
-        return false;
+        return this.#little ? null : false;
       }
       switch (this.#next()) {
         case EndpointEvent.NeedData:
@@ -234,13 +243,13 @@ export class Incoming {
   }
 
   #pumpSoon(): void {
-    this.#yielding = true;
+    this.yielding = true;
     waitForTurn(this);
   }
 
   /** Goes on in a later turn of the event loop. */
   onTurn(): void {
-    this.#yielding = false;
+    this.yielding = false;
     this.pump();
   }
 }

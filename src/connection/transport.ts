@@ -48,6 +48,11 @@ export class Transport {
     return this.#stream.writableLength;
   }
 
+  /** The peer ended its side, and all of that was read. */
+  get ended(): boolean {
+    return this.#stream.readableEnded;
+  }
+
   /** Begins to read. */
   start(): void {
     this.#stream.on('data', onData);

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
-import { afterEach, describe, expect, test } from 'vitest';
+import { Duplex } from 'node:stream';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connect, MessageReader, WebSocketServer } from '../../src/index.js';
+import { sliceOver } from '../../src/turn.js';
 import { chunkings, frameTo, roles, sizes } from '../support/frames.js';
 import { leftovers, open, pair, rawPair, sockets, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
@@ -486,5 +488,58 @@ describe('[F-11] [F-13] [F-14] one peer', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(25 * 2 * 20_001 + 40 * 1024 * 1024);
     for (const client of raws) client.socket.destroy();
     await server.close();
+  });
+});
+
+describe.each(roles)('what comes to a %s when the turn is used up', (role) => {
+  async function lateComer(): Promise<{ stream: Duplex; log: unknown[]; ended: Promise<unknown> }> {
+    const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+    const ws = open(stream, role);
+    const log: unknown[] = [];
+    vi.spyOn(stream, 'pause').mockImplementation(function (this: Duplex) {
+      log.push('pause');
+      return Duplex.prototype.pause.call(this);
+    });
+    ws.on('message', (data) => log.push(data));
+    ws.on('close', ({ code, wasClean }) => log.push(code, wasClean));
+    await turns(2);
+    log.length = 0;
+    while (!sliceOver(0, true));
+    return { stream, log, ended: once(ws, 'close') };
+  }
+
+  test('waits, while it is little, in front of the end, and without an end to reading', async () => {
+    const { stream, log, ended } = await lateComer();
+    stream.push(frameTo(role, 1, 'one'));
+    stream.push(null);
+    await once(stream, 'end');
+    expect(log).toEqual([]);
+    await ended;
+    expect(log).toEqual(['one', 1006, false]);
+  });
+
+  test('waits in front of the end of the closing handshake, too', async () => {
+    const { stream, log, ended } = await lateComer();
+    const close = frameTo(role, 8, Buffer.from('03e8', 'hex'));
+    stream.push(Buffer.concat([frameTo(role, 1, 'one'), close]));
+    stream.push(null);
+    await ended;
+    expect(log).toEqual(['one', 1000, true]);
+  });
+
+  test('is read no more when more of it comes, until all has had its turn', async () => {
+    const { stream, log, ended } = await lateComer();
+    const large = 'two'.repeat(3000);
+    stream.push(frameTo(role, 1, 'one'));
+    stream.push(frameTo(role, 1, large));
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(log).toEqual(['pause']);
+    while (log.length < 3) await turns(1);
+    expect(log.slice(1)).toEqual(['one', large]);
+    await turns(1);
+    expect(stream.isPaused()).toBe(false);
+    stream.push(null);
+    await ended;
+    expect(log.slice(3)).toEqual([1006, false]);
   });
 });
