@@ -68,7 +68,7 @@ export interface MessageEncoder {
   readonly shareKey?: string | null;
   /**
    * A part of a message; a promise means that later parts and messages wait for it. The buffer may be reused by the
-   * next call when it has no more than 16 KiB.
+   * next call when it has no more than 8 KiB.
    */
   encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;
 }

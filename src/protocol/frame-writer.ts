@@ -12,8 +12,10 @@ import { headerSize, MASK, MAX_HEADER_SIZE, writeHeader } from './frame-header.j
 import { mask, maskingKey } from './masking.js';
 
 /** A larger payload is not copied, unless it has to be masked. */
-const COPY_LIMIT = 16 * 1024;
+const COPY_LIMIT = 8 * 1024;
 const SLAB = 64 * 1024;
+/** A larger frame has a block of its own. */
+const MOST_SHARED = 16 * 1024 + MAX_HEADER_SIZE;
 const FIRST_BLOCK = 4 * 1024;
 /** Up to this length a loop over characters beats a call into native code. */
 const SHORT_TEXT = 64;
@@ -138,7 +140,7 @@ export class FrameWriter {
     const mine = !this.#shared || (block === slab && this.#end === slabEnd);
     if (mine && block.length - this.#end >= size) return this.#end;
     this.#seal();
-    if (this.#pieces.length === 0 && size <= COPY_LIMIT + MAX_HEADER_SIZE) this.#openShared(size);
+    if (this.#pieces.length === 0 && size <= MOST_SHARED) this.#openShared(size);
     else this.#openOwn(size);
     return this.#end;
   }
