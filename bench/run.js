@@ -7,7 +7,7 @@
  *     --only ID,ID       these rows or curves alone
  *     --peers NAME,NAME  these peers alone
  *     --write            results and plots go to bench/results, and the table to the README
- *     --guard            fails when a row with a target does not reach half of it
+ *     --guard            fails when a row does not reach half of its target against another library
  */
 
 import { existsSync } from 'node:fs';
