@@ -25,14 +25,14 @@ describe('the slice of time', () => {
     await turn();
     let time = performance.now();
     const now = vi.spyOn(performance, 'now').mockImplementation(() => time);
-    const after = (milliseconds: number): boolean[] => {
+    const slicesOver = (milliseconds: number): boolean[] => {
       time += milliseconds;
       const looks = now.mock.calls.length;
       while (now.mock.calls.length === looks) sliceOver(0, false);
       return [sliceOver(0, false), sliceOver(0, true)];
     };
     try {
-      expect([after(0), after(0.5), after(1), after(2), after(1)]).toEqual([
+      expect([slicesOver(0), slicesOver(0.5), slicesOver(1), slicesOver(2), slicesOver(1)]).toEqual([
         [false, false],
         [false, false],
         [true, false],
