@@ -27,7 +27,7 @@ const LONGEST_PERIOD = 1000;
 interface Heart {
   readonly interval: number;
   readonly timeout: number;
-  readonly members: Set<Keepalive>;
+  readonly members: Keepalive[];
   readonly timer: NodeJS.Timeout;
 }
 
@@ -43,6 +43,8 @@ export class Keepalive {
   #waiting = false;
   readonly #owner: KeepaliveOwner;
   readonly #heart: Heart;
+  /** Where it stands among the members of its heart; -1 when it has ended. */
+  #place: number;
 
   /** @param interval - ms between Pings; @param timeout - ms without a byte until the peer counts as gone */
   constructor(owner: KeepaliveOwner, interval: number, timeout: number) {
@@ -54,13 +56,21 @@ export class Keepalive {
       hearts.set(key, heart);
     }
     this.#heart = heart;
-    heart.members.add(this);
+    this.#place = heart.members.push(this) - 1;
   }
 
   /** Ends it. */
   stop(): void {
     const { interval, members, timeout, timer } = this.#heart;
-    if (!members.delete(this) || members.size > 0) return;
+    if (this.#place < 0) return;
+    // The last one takes its place: an array of all is smaller than a Set, and nothing is hashed
+    const last = members.pop()!;
+    if (last !== this) {
+      members[this.#place] = last;
+      last.#place = this.#place;
+    }
+    this.#place = -1;
+    if (members.length > 0) return;
     clearInterval(timer);
     hearts.delete(`${interval} ${timeout}`);
   }
@@ -84,11 +94,12 @@ export class Keepalive {
 function makeHeart(interval: number, timeout: number): Heart {
   const least = Math.min(interval, timeout);
   const period = Math.max(1, Math.min(LONGEST_PERIOD, Math.floor(least / RESOLUTION)));
-  const members = new Set<Keepalive>();
+  const members: Keepalive[] = [];
   return { interval, timeout, members, timer: setInterval(beatAll, period, members).unref() };
 }
 
-function beatAll(members: Set<Keepalive>): void {
+function beatAll(members: readonly Keepalive[]): void {
   const now = performance.now();
-  for (const member of members) member.beat(now);
+  // From the end: whoever ends meanwhile, those that are still to come keep their places, or come twice, which is no harm
+  for (let i = members.length - 1; i >= 0; i--) members[i]?.beat(now);
 }

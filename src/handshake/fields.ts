@@ -15,53 +15,79 @@ export interface ExtensionElement {
 }
 
 /**
- * Header fields of a received message: names without regard to letter case, duplicates kept.
- * A peer's field names are keys of a Map, so that `__proto__` and `constructor` are names like any other.
+ * Header fields of a received message: names without regard to letter case, duplicates kept. They are looked for where
+ * they are, which for the few that a handshake needs is less work than an index of all.
  */
 export class Fields {
-  readonly #values: Map<string, string[]> = new Map();
+  readonly #raw: readonly string[];
 
   /** Takes a flat list as `rawHeaders` of `node:http`: name, value, name, value ... */
   constructor(raw: readonly string[]) {
-    for (let i = 0; i + 1 < raw.length; i += 2) {
-      const name = raw[i]!.toLowerCase();
-      const value = trimSpace(raw[i + 1]!);
-      const values = this.#values.get(name);
-      if (values === undefined) this.#values.set(name, [value]);
-      else values.push(value);
-    }
+    this.#raw = raw;
   }
 
   /** Every value of a field in the order received; empty when it is absent. `name` is in lower case. */
   all(name: string): readonly string[] {
-    return this.#values.get(name) ?? [];
+    const values: string[] = [];
+    for (let i = this.#find(name, 0); i >= 0; i = this.#find(name, i + 2)) values.push(this.#value(i));
+    return values;
   }
 
   /** The value of a field that must not be repeated: `undefined` when it is absent, or there more than once. */
   single(name: string): string | undefined {
-    const values = this.all(name);
-    return values.length === 1 ? values[0] : undefined;
+    const i = this.#find(name, 0);
+    return i < 0 || this.#find(name, i + 2) >= 0 ? undefined : this.#value(i);
+  }
+
+  /** Whether a field is there more than once. */
+  repeats(name: string): boolean {
+    const i = this.#find(name, 0);
+    return i >= 0 && this.#find(name, i + 2) >= 0;
   }
 
   /** The value of a list field: repeated fields are one list (RFC 9110 §5.3). `undefined` when it is absent. */
   list(name: string): string | undefined {
-    return this.#values.get(name)?.join(', ');
+    return this.#find(name, 0) < 0 ? undefined : this.all(name).join(', ');
   }
 
   /** Whether a list field such as `Connection` has an element, given in lower case (RFC 9110 §5.6.1). */
   includes(name: string, element: string): boolean {
-    return this.all(name).some((value) =>
-      value.split(',').some((item) => trimSpace(item).toLowerCase() === element),
-    );
+    return this.all(name).some((value) => {
+      for (let from = 0; from <= value.length; ) {
+        const comma = value.indexOf(',', from);
+        const end = comma < 0 ? value.length : comma;
+        if (trimSpace(value.slice(from, end)).toLowerCase() === element) return true;
+        from = end + 1;
+      }
+      return false;
+    });
   }
 
   /** A plain record without a prototype; repeated fields are joined, except `set-cookie`, which is an array. */
   toRecord(): Record<string, string | string[]> {
     const record: Record<string, string | string[]> = Object.create(null);
-    for (const [name, values] of this.#values) {
-      record[name] = name === 'set-cookie' ? values : values.join(', ');
+    const cookies: string[] = [];
+    for (let i = 0; i + 1 < this.#raw.length; i += 2) {
+      const name = this.#raw[i]!.toLowerCase();
+      const value = this.#value(i);
+      if (name === 'set-cookie') cookies.push(value);
+      else record[name] = name in record ? `${record[name]}, ${value}` : value;
     }
+    if (cookies.length > 0) record['set-cookie'] = cookies;
     return record;
+  }
+
+  /** The place of a field's name, at `from` or behind it; -1 when there is none. */
+  #find(name: string, from: number): number {
+    for (let i = from; i + 1 < this.#raw.length; i += 2) {
+      const other = this.#raw[i]!;
+      if (other.length === name.length && other.toLowerCase() === name) return i;
+    }
+    return -1;
+  }
+
+  #value(at: number): string {
+    return trimSpace(this.#raw[at + 1]!);
   }
 }
 

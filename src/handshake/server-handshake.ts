@@ -68,11 +68,15 @@ export interface ServerChoice {
   readonly headers?: HeaderRecord;
 }
 
-/** The head of the answer, to be written as latin1, and the extensions to be used behind it. */
+/** The head of the answer, to be written as latin1, and what is spoken behind it. */
 export interface SwitchingProtocols {
   readonly head: string;
+  /** `''` for none. */
+  readonly subprotocol: string;
   readonly extensions: readonly Extension[];
 }
+
+const singleFields = ['Host', 'Sec-WebSocket-Key', 'Sec-WebSocket-Version', 'Origin'];
 
 /** Checks a request by the table above. */
 export function checkRequest(request: RequestHead): ServerHandshake | Rejection {
@@ -88,9 +92,8 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
   if (!(Number(request.httpVersion) >= 1.1)) {
     return { status: 505, body: `Expected HTTP/1.1: ${request.httpVersion}` };
   }
-  for (const name of ['Host', 'Sec-WebSocket-Key', 'Sec-WebSocket-Version', 'Origin']) {
-    if (fields.all(name.toLowerCase()).length > 1) return badRequest(`Expected one ${name} field`);
-  }
+  const repeated = singleFields.find((name) => fields.repeats(name.toLowerCase()));
+  if (repeated !== undefined) return badRequest(`Expected one ${repeated} field`);
   // §4.4: "If this version does not match a version understood by the server", it tells the versions it speaks.
   const version = fields.single('sec-websocket-version');
   if (version !== '13') {
@@ -128,6 +131,7 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
  * @throws TypeError for `headers` that hold CR, LF or NUL, or name a field of the handshake itself.
  */
 export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice = {}): SwitchingProtocols {
+  const { subprotocol = '' } = choice;
   const extra = checkExtraHeaders(choice.headers ?? {});
   const { accepted, extensions } = negotiate(handshake.extensions, choice.extensions ?? []);
   const lines = [
@@ -136,10 +140,10 @@ export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice
     'Connection: Upgrade',
     `Sec-WebSocket-Accept: ${acceptKey(handshake.key)}`,
   ];
-  if (choice.subprotocol) lines.push(`Sec-WebSocket-Protocol: ${choice.subprotocol}`);
+  if (subprotocol !== '') lines.push(`Sec-WebSocket-Protocol: ${subprotocol}`);
   if (accepted.length > 0) lines.push(`Sec-WebSocket-Extensions: ${formatExtensions(accepted)}`);
   for (const [name, value] of extra) lines.push(`${name}: ${value}`);
-  return { head: `${lines.join('\r\n')}\r\n\r\n`, extensions };
+  return { head: `${lines.join('\r\n')}\r\n\r\n`, subprotocol, extensions };
 }
 
 /** The path of a request target in origin-form or absolute-form, without its query; `null` when it has none. */

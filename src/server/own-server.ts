@@ -1,14 +1,12 @@
 /** The HTTP server of a WebSocketServer that has a port of its own. */
 
 import { createServer, type Server } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** An HTTP server that gives a request so much time, and can be stopped with all of its sockets. */
 export class OwnServer {
   readonly server: Server;
-  readonly #sockets: Set<Duplex> = new Set();
-  readonly #onClose: (this: Socket) => void;
+  readonly #refused: Set<Duplex> = new Set();
   #stopped: Promise<void> | undefined;
 
   /** A request head that takes longer than `timeout` milliseconds is answered with 408 before they are over. */
@@ -20,21 +18,13 @@ export class OwnServer {
       headersTimeout,
       requestTimeout: headersTimeout,
     });
-    const sockets = this.#sockets;
-    // One for all sockets
-    this.#onClose = function (): void {
-      sockets.delete(this);
-    };
-    this.server.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', this.#onClose);
-    });
   }
 
-  /** The socket has become somebody else's. */
-  release(socket: Duplex): void {
-    this.#sockets.delete(socket);
-    socket.off('close', this.#onClose);
+  /** The upgrade was refused: `node:http` knows nothing of the socket any more, which lingers for its peer to read why. */
+  refused(socket: Duplex): void {
+    if (socket.closed) return;
+    this.#refused.add(socket);
+    socket.once('close', () => this.#refused.delete(socket));
   }
 
   /** Takes no more connections. */
@@ -46,7 +36,8 @@ export class OwnServer {
 
   /** Destroys the sockets that are left; resolves when all is closed. Call {@link stop} first. */
   async destroy(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
+    this.server.closeAllConnections();
+    for (const socket of this.#refused) socket.destroy();
     await this.#stopped;
   }
 }

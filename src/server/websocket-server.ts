@@ -149,7 +149,9 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     }
     this.#server = this.#own?.server ?? server;
     if (this.#server !== undefined) {
-      this.#detach = dispatch(this.#server, path, (request, socket, head) => {
+      // Nobody else takes requests of a server of its own
+      const shared = this.#own === undefined ? path : undefined;
+      this.#detach = dispatch(this.#server, shared, (request, socket, head) => {
         // A failed handshake has been answered, and told by 'rejected'.
         this.handleUpgrade(request, socket, head).catch(() => {});
       });
@@ -182,7 +184,6 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     this.#handshakes++;
     try {
       const ws = await upgrade(request, socket, head, this.#options, refusal);
-      this.#own?.release(socket);
       this.#connections.add(ws);
       ws.on('close', this.#onClose);
       // Told in a tick of its own: what a listener throws is no failure of the handshake.
@@ -190,6 +191,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       if (this.#closed !== undefined) goAway(ws, CloseCode.GoingAway, '');
       return ws;
     } catch (error) {
+      this.#own?.refused(socket);
       process.nextTick(() => this.emit('rejected', error as HandshakeError, request));
       throw error;
     } finally {

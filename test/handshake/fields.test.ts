@@ -26,6 +26,15 @@ describe('Fields', () => {
     expect(fields.single('host')).toBeUndefined();
     expect(fields.list('origin')).toBe('a, b');
     expect(fields.list('host')).toBeUndefined();
+    expect(fields.repeats('origin')).toBe(true);
+  });
+
+  test('a value is no name, and a single field does not repeat', () => {
+    const fields = new Fields(['x', 'host', 'Host', 'x', 'y', 'host']);
+    expect(fields.all('host')).toEqual(['x']);
+    expect(fields.all('x')).toEqual(['host']);
+    expect(fields.repeats('host')).toBe(false);
+    expect(fields.repeats('origin')).toBe(false);
   });
 
   test('__proto__ and constructor are names like any other', () => {

@@ -193,6 +193,7 @@ describe('§4.2.2 answering', () => {
         'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
         '\r\n',
       ].join('\r\n'),
+      subprotocol: '',
       extensions: [],
     });
   });

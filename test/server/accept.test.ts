@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as tlsConnect } from 'node:tls';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   type AcceptOptions,
   accept,
@@ -469,18 +469,46 @@ describe('§7.1.7 the peer is gone', () => {
     expect(aborted!.aborted).toBe(true);
   });
 
-  test('[H-17] a reset that is told between the upgrade event and the answer: no crash', async () => {
+  for (const [title, options, fields] of [
+    ['of an origin check', { origins: async () => true }, { Origin: 'http://a.example' }],
+    ['of authenticate()', { authenticate: async () => {} }, {}],
+  ] as const) {
+    test(`[H-17] a reset that is told between the upgrade event and the answer ${title}: no crash`, async () => {
+      const acceptor = await serve(options);
+      for (const name of ['ECONNRESET', 'EPIPE']) {
+        acceptor.events.once('upgrade', (socket: Socket) => socket.destroy(new Error(name)));
+        const client = await RawClient.connect(acceptor.port);
+        client.write(requestText(fields));
+        await once(acceptor.events, 'done');
+      }
+      expect(acceptor.connections).toEqual([]);
+      expect(acceptor.errors.map((error) => (error as HandshakeError).status)).toEqual([0, 0]);
+      await using client = await opened(acceptor.port, fields);
+      expect(client.socket.destroyed).toBe(false);
+    });
+  }
+
+  test('[H-17] a reset that is told right behind the answer: the connection ends, no crash', async () => {
     const acceptor = await serve();
     for (const name of ['ECONNRESET', 'EPIPE']) {
       acceptor.events.once('upgrade', (socket: Socket) => socket.destroy(new Error(name)));
       const client = await RawClient.connect(acceptor.port);
       client.write(requestText());
       await once(acceptor.events, 'done');
+      expect(await acceptor.connections.at(-1)!.closed).toMatchObject({ code: 1006, wasClean: false });
     }
-    expect(acceptor.connections).toEqual([]);
-    expect(acceptor.errors.map((error) => (error as HandshakeError).status)).toEqual([0, 0]);
+    expect(acceptor.errors).toEqual([]);
     await using client = await opened(acceptor.port);
     expect(client.socket.destroyed).toBe(false);
+  });
+
+  test('a signal that is aborted already: 503, and origins are not asked, whose error nobody would see', async () => {
+    const origins = vi.fn(async () => {
+      throw new Error('asked');
+    });
+    const acceptor = await serve({ signal: AbortSignal.abort(), origins });
+    expect((await refused(acceptor.port, { Origin: 'http://a.example' })).status).toBe(503);
+    expect(origins).not.toHaveBeenCalled();
   });
 
   test('[H-17] a peer that is gone before it is refused: status 0, no crash', async () => {

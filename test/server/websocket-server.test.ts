@@ -212,6 +212,13 @@ describe('on a given HTTP server', () => {
     http.off('upgrade', other);
   });
 
+  test('a server of its own port tells of other paths as of all that it refuses', async () => {
+    const server = await start({ path: '/a' });
+    const rejected = once(server, 'rejected');
+    expect((await refused(portOf(server), {}, 'GET /b HTTP/1.1')).status).toBe(404);
+    expect((await rejected)[0]).toMatchObject({ status: 404 });
+  });
+
   test('[H-02] a plain request gets 426 where the application answers none', async () => {
     const http = await listen(createServer());
     await start({ server: http });
@@ -495,14 +502,19 @@ describe('close()', () => {
   });
 
   test('sockets of its own port that never sent a request are destroyed', async () => {
-    const server = await start();
+    const server = await start({ path: '/chat' });
     await using idle = await RawClient.connect(portOf(server), true);
     await using half = await RawClient.connect(portOf(server), true);
     half.write('GET / HT');
     await using refusedClient = await RawClient.connect(portOf(server), true);
-    await refusedClient.write(requestText({ Upgrade: 'h2c' })).response();
+    await refusedClient.write(requestText({ Upgrade: 'h2c' }, 'GET /chat HTTP/1.1')).response();
+    await using elsewhere = await RawClient.connect(portOf(server), true);
+    await elsewhere.write(requestText()).response();
+    const began = performance.now();
     await server.close();
-    await Promise.all([idle, half, refusedClient].map((client) => client.until(() => false)));
+    // Less than the time that refused peers have to read why
+    expect(performance.now() - began).toBeLessThan(900);
+    await Promise.all([idle, half, refusedClient, elsewhere].map((client) => client.until(() => false)));
     expect([idle.ended || idle.socket.destroyed, half.ended || half.socket.destroyed]).toEqual([true, true]);
   });
 
