@@ -13,6 +13,8 @@ const OPENING = 100;
 
 /** @type {Connection[]} */
 let connections = [];
+/** @type {Connection[]} */
+let kept = [];
 /** @type {any} */
 let load;
 
@@ -191,9 +193,16 @@ serveCalls({
 
   pings: () => connections.reduce((sum, { pings }) => sum + pings, 0),
 
+  /** The connections stay open, and take no part in what follows. */
+  keep() {
+    kept = connections;
+    connections = [];
+  },
+
   /** Ends all connections. */
   async close() {
-    for (const connection of connections) connection.close();
+    for (const connection of [...kept, ...connections]) connection.close();
+    kept = [];
     connections = [];
     await delay(20);
   },

@@ -69,12 +69,9 @@ const kinds = {
 
   /** @returns {Promise<Sample>} */
   async handshakes({ load, port, peer, row, times }) {
-    const { rate } = await load.call('handshakes', {
-      port,
-      bare: peer === 'net',
-      concurrency: row.load.concurrency,
-      milliseconds: times.warmup + times.window,
-    });
+    const work = { port, bare: peer === 'net', concurrency: row.load.concurrency };
+    await load.call('handshakes', { ...work, milliseconds: times.warmup });
+    const { rate } = await load.call('handshakes', { ...work, milliseconds: times.window });
     return { value: rate };
   },
 
@@ -88,27 +85,25 @@ const kinds = {
     return { value: p50, p99, p999, peak };
   },
 
-  /** Resident bytes a connection. @returns {Promise<Sample>} */
+  /** Resident bytes of one more connection. @returns {Promise<Sample>} */
   memory: (context) =>
     withServer(context, async (server, port) => {
       const { load, peer, row } = context;
       const { connections, messages = 0 } = row.load;
-      // What the first connections compile and allocate for all is not theirs
-      await load.call('open', {
-        ...row.load,
-        port,
-        bare: peer === 'net',
-        skipAccept: peer === 'net',
-        connections: 100,
-      });
-      if (messages > 0) await load.call('exchange', { messages: Math.min(messages, 20), concurrency: 10 });
+      /** What the server has when there are so many more, each of which exchanged its messages. */
+      const withMore = async (/** @type {number} */ count) => {
+        const bare = peer === 'net';
+        await load.call('open', { ...row.load, port, bare, skipAccept: bare, connections: count });
+        if (messages > 0) await load.call('exchange', { messages, concurrency: 50 });
+        const { rss, young } = await server.call('memory');
+        return rss - young;
+      };
+      // Of what one more costs, what the first ones make the process compile, and its heap grow to, is no part
+      const before = await withMore(connections / 2);
+      await load.call('keep');
+      const after = await withMore(connections);
       await load.call('close');
-      const idle = await server.call('memory');
-      await load.call('open', { ...row.load, port, bare: peer === 'net', skipAccept: peer === 'net' });
-      if (messages > 0) await load.call('exchange', { messages, concurrency: 50 });
-      const { rss } = await server.call('memory');
-      await load.call('close');
-      return { value: (rss - idle.rss) / connections };
+      return { value: (after - before) / connections };
     }),
 
   /** Resident bytes a connection, and the share of a core that keepalive takes. @returns {Promise<Sample>} */

@@ -2,6 +2,7 @@
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
+import { getHeapSpaceStatistics } from 'node:v8';
 import { serveCalls } from './process.js';
 
 /** Milliseconds between two looks at the event loop. */
@@ -19,13 +20,21 @@ serveCalls({
     const { user, system } = process.cpuUsage();
     return user + system;
   },
-  /** Resident memory in bytes, when what is not needed has been freed; and the most it ever was. */
+  /**
+   * Resident memory in bytes, when what is not needed has been freed; of that, the young generation of the heap, whose
+   * size follows the garbage of the last moments; and the most that was ever resident.
+   */
   async memory() {
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.();
       await delay(100);
     }
-    return { rss: process.memoryUsage.rss(), peak: process.resourceUsage().maxRSS * 1024 };
+    const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
+    return {
+      rss: process.memoryUsage.rss(),
+      young: young?.physical_space_size ?? 0,
+      peak: process.resourceUsage().maxRSS * 1024,
+    };
   },
   rss: () => process.memoryUsage.rss(),
   /** How many connections are open, and on which port; where the peer tells. */

@@ -31,8 +31,8 @@ const MOST_LINGERING = 16 * 1024 * 1024;
 /** The state and the life cycle of one connection. */
 export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueOwner, KeepaliveOwner {
   readonly options: ResolvedConnectionOptions;
-  readonly #role: Role;
-  readonly #extension: Extension | undefined;
+  readonly role: Role;
+  readonly extension: Extension | undefined;
   readonly #transport: Transport;
   readonly #emitter: EventEmitter<ConnectionEvents>;
   /** Built when there is something to read or to send: a connection at rest is small. */
@@ -45,20 +45,20 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   #listening = false;
   #pings: PingTracker | null = null;
   #keepalive: Keepalive | null = null;
-  #closeTimer: NodeJS.Timeout | null = null;
-  #closed: Promise<CloseInfo> | null = null;
-  #resolveClosed: ((info: CloseInfo) => void) | null = null;
+  /** While the connection closes. */
+  #lingering: { readonly timer: NodeJS.Timeout; bytes: number } | null = null;
+  #closed: { readonly promise: Promise<CloseInfo>; readonly resolve: (info: CloseInfo) => void } | null =
+    null;
   /** Calls that wait, and have to be told of the end. */
   #waiting: Set<(error: Error) => void> | null = null;
   /** What failed the connection. */
   #failure: Error | null = null;
-  #lingered = 0;
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
     const { role, options, extensions, head } = init;
     this.options = options;
-    this.#role = role;
-    this.#extension = extensions?.[0];
+    this.role = role;
+    this.extension = extensions?.[0];
     this.#transport = new Transport(stream, this);
     this.#emitter = emitter;
     if (options.pingInterval > 0)
@@ -100,12 +100,15 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   }
 
   get closed(): Promise<CloseInfo> {
-    if (this.#closed === null && this.state === 'closed')
-      this.#closed = Promise.resolve(this.endpoint.closing.info);
-    this.#closed ??= new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
-    return this.#closed;
+    if (this.#closed === null) {
+      let resolve!: (info: CloseInfo) => void;
+      const promise = new Promise<CloseInfo>((settle) => {
+        resolve = settle;
+      });
+      this.#closed = { promise, resolve };
+      if (this.state === 'closed') resolve(this.endpoint.closing.info);
+    }
+    return this.#closed.promise;
   }
 
   /** Begins to read, behind what was read already. */
@@ -149,9 +152,9 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
 
   onData(chunk: Buffer): void {
     if (this.#keepalive !== null) this.#keepalive.heard = true;
-    if (this.#closeTimer !== null) {
-      this.#lingered += chunk.length;
-      if (this.#lingered > MOST_LINGERING) this.#transport.destroy();
+    if (this.#lingering !== null) {
+      this.#lingering.bytes += chunk.length;
+      if (this.#lingering.bytes > MOST_LINGERING) this.#transport.destroy();
     }
     this.incoming.push(chunk);
   }
@@ -173,7 +176,7 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   onClosed(): void {
     if (this.state === 'closed') return;
     this.#keepalive?.stop();
-    if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    if (this.#lingering !== null) clearTimeout(this.#lingering.timer);
     this.#gone = true;
     const used = this.#endpoint !== null || this.#waiting !== null || this.#closed !== null;
     if (this.#endpoint !== null) this.#end();
@@ -189,7 +192,7 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
     this.incoming.end(info.wasClean ? null : error, error);
     this.queue.end(error);
     for (const listener of this.#waiting ?? []) listener(error);
-    this.#resolveClosed?.(info);
+    this.#closed?.resolve(info);
   }
 
   onWritten(): void {
@@ -212,7 +215,7 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   /** §7.1.1: the server closes the TCP connection first. */
   onPeerClose(): void {
     this.queue.end(this.#closedError());
-    if (this.endpoint.role === 'server') this.queue.finish();
+    if (this.role === 'server') this.queue.finish();
     this.#limitClosing();
   }
 
@@ -273,8 +276,8 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   }
 
   #build(): void {
-    const extension = this.#extension;
-    this.#endpoint = new Endpoint({ role: this.#role, ...(extension && { extension }) });
+    const { extension, role } = this;
+    this.#endpoint = new Endpoint({ role, ...(extension && { extension }) });
     this.#incoming = new Incoming(this.#endpoint, this, this.options);
     this.#queue = new SendQueue(this.#endpoint, this.#transport, this, this.options);
     if (extension !== undefined) extension.decoder.onready = (): void => this.incoming.pump();
@@ -283,7 +286,10 @@ export class ConnectionCore implements TransportOwner, IncomingOwner, SendQueueO
   }
 
   #limitClosing(): void {
-    this.#closeTimer ??= setTimeout(() => this.#transport.destroy(), this.options.closeTimeout);
+    this.#lingering ??= {
+      timer: setTimeout(() => this.#transport.destroy(), this.options.closeTimeout),
+      bytes: 0,
+    };
   }
 
   #closedError(): ConnectionClosedError {

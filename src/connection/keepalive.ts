@@ -37,8 +37,8 @@ const hearts = new Map<string, Heart>();
 export class Keepalive {
   /** A byte came since the last beat; set by the connection. */
   heard = false;
-  /** When the last Ping was sent. */
-  #pingedAt = performance.now();
+  /** When the last Ping was sent, in whole milliseconds: other numbers are objects of their own. */
+  #pingedAt = Math.round(performance.now());
   /** Its answer is awaited. */
   #waiting = false;
   readonly #owner: KeepaliveOwner;
@@ -99,7 +99,7 @@ function makeHeart(interval: number, timeout: number): Heart {
 }
 
 function beatAll(members: readonly Keepalive[]): void {
-  const now = performance.now();
+  const now = Math.round(performance.now());
   // From the end: whoever ends meanwhile, those that are still to come keep their places, or come twice, which is no harm
   for (let i = members.length - 1; i >= 0; i--) members[i]?.beat(now);
 }

@@ -37,23 +37,27 @@ export let goAway: (ws: WebSocketConnection, code: number, reason: string) => Pr
  * `close()` or `terminate()` does `send()` throw one.
  */
 export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
-  readonly role: Role;
   /** The negotiated subprotocol (RFC 6455 §1.9), or an empty string. */
   readonly subprotocol: string;
-  /** The names of the negotiated extensions, joined by `, `. */
-  readonly extensions: string;
   readonly #core: ConnectionCore;
   /** The application ended it, so that a later `send()` is its mistake. */
   #closedByCaller = false;
 
   constructor(stream: Duplex, init: ConnectionInit) {
     super();
-    const { role, subprotocol = '', extensions = [] } = init;
+    const { subprotocol = '', extensions = [] } = init;
     if (extensions.length > 1) throw new TypeError('Tried to use several extensions on one connection');
-    this.role = role;
     this.subprotocol = subprotocol;
-    this.extensions = extensions.map((extension) => extension.name).join(', ');
     this.#core = new ConnectionCore(stream, this, init);
+  }
+
+  get role(): Role {
+    return this.#core.role;
+  }
+
+  /** The name of the negotiated extension (RFC 6455 §9.1), or an empty string. */
+  get extensions(): string {
+    return this.#core.extension?.name ?? '';
   }
 
   /** `open`, then `closing` from the first Close frame or failure on, then `closed` with the socket. */
