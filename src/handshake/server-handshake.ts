@@ -76,7 +76,7 @@ export interface SwitchingProtocols {
   readonly extensions: readonly Extension[];
 }
 
-const singleFields = ['Host', 'Sec-WebSocket-Key', 'Sec-WebSocket-Version', 'Origin'];
+const singleFields = ['host', 'sec-websocket-key', 'sec-websocket-version', 'origin'];
 
 /** Checks a request by the table above. */
 export function checkRequest(request: RequestHead): ServerHandshake | Rejection {
@@ -92,7 +92,7 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
   if (!(Number(request.httpVersion) >= 1.1)) {
     return { status: 505, body: `Expected HTTP/1.1: ${request.httpVersion}` };
   }
-  const repeated = singleFields.find((name) => fields.repeats(name.toLowerCase()));
+  const repeated = singleFields.find((name) => fields.repeats(name));
   if (repeated !== undefined) return badRequest(`Expected one ${repeated} field`);
   // §4.4: "If this version does not match a version understood by the server", it tells the versions it speaks.
   const version = fields.single('sec-websocket-version');
@@ -143,7 +143,8 @@ export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice
   if (subprotocol !== '') lines.push(`Sec-WebSocket-Protocol: ${subprotocol}`);
   if (accepted.length > 0) lines.push(`Sec-WebSocket-Extensions: ${formatExtensions(accepted)}`);
   for (const [name, value] of extra) lines.push(`${name}: ${value}`);
-  return { head: `${lines.join('\r\n')}\r\n\r\n`, subprotocol, extensions };
+  lines.push('\r\n');
+  return { head: lines.join('\r\n'), subprotocol, extensions };
 }
 
 /** The path of a request target in origin-form or absolute-form, without its query; `null` when it has none. */

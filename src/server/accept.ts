@@ -96,6 +96,9 @@ export const acceptOptionNames: readonly string[] = [
 /** Marks a socket. A WeakSet costs each handshake 7 us, most of it in garbage collections. */
 const kUpgraded = Symbol('upgraded');
 
+/** The connection, or why there is none. */
+export type UpgradeResult = WebSocketConnection | HandshakeError;
+
 type Marked = Duplex & { [kUpgraded]?: true };
 
 /**
@@ -127,33 +130,49 @@ export async function accept(
     refuse(socket, { status: 500 });
     throw error;
   }
-  return upgrade(request, socket, head, resolved);
+  const result = await upgrade(request, socket, head, resolved);
+  if (result instanceof HandshakeError) throw result;
+  return result;
 }
 
-/** {@link accept} with options that are checked already; a given `refusal` is answered in place of the upgrade. */
-export async function upgrade(
+/**
+ * {@link accept} with options that are checked already, at once unless the application takes its time. A given
+ * `refusal` is answered in place of the upgrade. What refuses the request is a result, not thrown.
+ */
+export function upgrade(
   request: IncomingMessage,
   socket: Duplex,
   head: Uint8Array,
   options: ResolvedAcceptOptions,
   refusal?: Rejection,
-): Promise<WebSocketConnection> {
+): UpgradeResult | Promise<UpgradeResult> {
   if ((socket as Marked)[kUpgraded])
-    throw new HandshakeError(0, 'Tried to upgrade a socket that was upgraded already');
+    return new HandshakeError(0, 'Tried to upgrade a socket that was upgraded already');
   (socket as Marked)[kUpgraded] = true;
   if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
 
-  let outcome: Outcome;
+  let outcome: Outcome | Promise<Outcome>;
   try {
-    const pending = refusal ?? negotiate(request, socket, options);
-    outcome = pending instanceof Promise ? await pending : pending;
+    outcome = refusal ?? negotiate(request, socket, options);
   } catch (error) {
-    throw refuse(socket, { status: 500 }, error);
+    return refuse(socket, { status: 500 }, error);
   }
-  // The peer may have gone meanwhile
-  if (!('status' in outcome) && !socket.writable) outcome = { status: 503 };
-  if ('status' in outcome) throw refuse(socket, outcome);
+  if (!(outcome instanceof Promise)) return open(socket, head, options, outcome);
+  return outcome.then(
+    (late) => open(socket, head, options, late),
+    (error) => refuse(socket, { status: 500 }, error),
+  );
+}
 
+function open(
+  socket: Duplex,
+  head: Uint8Array,
+  options: ResolvedAcceptOptions,
+  outcome: Outcome,
+): UpgradeResult {
+  if ('status' in outcome) return refuse(socket, outcome);
+  // The peer has gone meanwhile
+  if (!socket.writable) return refuse(socket, { status: 503 });
   let connection: WebSocketConnection;
   try {
     connection = new WebSocketConnection(socket, {
@@ -164,7 +183,7 @@ export async function upgrade(
       head,
     });
   } catch (error) {
-    throw refuse(socket, { status: 500 }, error);
+    return refuse(socket, { status: 500 }, error);
   }
   // It writes nothing by itself in this tick: the response goes first
   socket.write(outcome.head, 'latin1');

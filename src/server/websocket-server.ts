@@ -8,8 +8,8 @@ import type { Duplex } from 'node:stream';
 import type { SendOptions } from '../connection/connection-types.js';
 import type { BytesLike } from '../connection/payload.js';
 import { prepareMessage } from '../connection/prepare-message.js';
-import { goAway, type WebSocketConnection } from '../connection/websocket-connection.js';
-import type { HandshakeError } from '../errors.js';
+import { goAway, WebSocketConnection } from '../connection/websocket-connection.js';
+import { HandshakeError } from '../errors.js';
 import { pathOf, type Rejection } from '../handshake/server-handshake.js';
 import { checkNames, checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
@@ -19,6 +19,7 @@ import {
   acceptOptionNames,
   type ResolvedAcceptOptions,
   resolveAcceptOptions,
+  type UpgradeResult,
   upgrade,
 } from './accept.js';
 import { dispatch } from './dispatcher.js';
@@ -152,8 +153,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       // Nobody else takes requests of a server of its own
       const shared = this.#own === undefined ? path : undefined;
       this.#detach = dispatch(this.#server, shared, (request, socket, head) => {
-        // A failed handshake has been answered, and told by 'rejected'.
-        this.handleUpgrade(request, socket, head).catch(() => {});
+        this.#upgrade(request, socket, head);
       });
     }
     this.#own?.server.listen({ port, host: options.host, backlog: options.backlog });
@@ -180,24 +180,9 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     socket: Duplex,
     head: Uint8Array,
   ): Promise<WebSocketConnection> {
-    const refusal = this.#refusal(request);
-    this.#handshakes++;
-    try {
-      const ws = await upgrade(request, socket, head, this.#options, refusal);
-      this.#connections.add(ws);
-      ws.on('close', this.#onClose);
-      // Told in a tick of its own: what a listener throws is no failure of the handshake.
-      process.nextTick(() => this.emit('connection', ws, request));
-      if (this.#closed !== undefined) goAway(ws, CloseCode.GoingAway, '');
-      return ws;
-    } catch (error) {
-      this.#own?.refused(socket);
-      process.nextTick(() => this.emit('rejected', error as HandshakeError, request));
-      throw error;
-    } finally {
-      this.#handshakes--;
-      this.#checkIdle();
-    }
+    const result = await this.#upgrade(request, socket, head);
+    if (result instanceof HandshakeError) throw result;
+    return result;
   }
 
   /**
@@ -249,6 +234,35 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     this.emit('close');
   }
 
+  /** As {@link handleUpgrade}, without a promise where nothing has to be waited for. */
+  #upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Uint8Array,
+  ): UpgradeResult | Promise<UpgradeResult> {
+    const refusal = this.#refusal(request);
+    this.#handshakes++;
+    const result = upgrade(request, socket, head, this.#options, refusal);
+    if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket));
+    return this.#settle(result, request, socket);
+  }
+
+  #settle(result: UpgradeResult, request: IncomingMessage, socket: Duplex): UpgradeResult {
+    this.#handshakes--;
+    // Told in a tick of its own: what a listener throws is no failure of the handshake.
+    if (result instanceof WebSocketConnection) {
+      this.#connections.add(result);
+      result.on('close', this.#onClose);
+      process.nextTick(tellConnection, this, result, request);
+      if (this.#closed !== undefined) goAway(result, CloseCode.GoingAway, '');
+    } else {
+      this.#own?.refused(socket);
+      process.nextTick(() => this.emit('rejected', result, request));
+    }
+    this.#checkIdle();
+    return result;
+  }
+
   #checkIdle(): void {
     if (this.#handshakes === 0 && this.#connections.size === 0) this.#onIdle?.();
   }
@@ -258,6 +272,10 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     if (this.#connections.size + this.#handshakes < this.#maxConnections) return undefined;
     return { status: 503, headers: { 'Retry-After': '5' }, body: 'Too many connections' };
   }
+}
+
+function tellConnection(server: WebSocketServer, ws: WebSocketConnection, request: IncomingMessage): void {
+  server.emit('connection', ws, request);
 }
 
 function checkPath(path: string): void {

@@ -115,7 +115,7 @@ describe('§4.2.1 reading the request', () => {
       const value = base[name] ?? 'http://server.example.com';
       expect(request({ [name]: [value, value] })).toEqual({
         status: 400,
-        body: `Expected one ${name} field`,
+        body: `Expected one ${name.toLowerCase()} field`,
       });
     },
   );
