@@ -8,7 +8,7 @@
 /** Milliseconds of one slice. */
 const SLICE = 1;
 /** Milliseconds of it for those who have little left: to wait would cost more time than that takes. */
-const LONG_SLICE = 4;
+const LONG_SLICE = 8;
 /** Milliseconds between two looks at the clock. */
 const LOOK = 0.25;
 /** Cost between two looks at the clock, at the most. */
