@@ -52,6 +52,12 @@ async function withServer(
   }
 }
 
+/** Resident bytes of a server, without the young generation of its heap. @returns {Promise<number>} */
+async function resident(/** @type {Process} */ server) {
+  const { rss, young } = await server.call('memory');
+  return rss - young;
+}
+
 const kinds = {
   echo: throughput,
   broadcast: throughput,
@@ -95,8 +101,7 @@ const kinds = {
         const bare = peer === 'net';
         await load.call('open', { ...row.load, port, bare, skipAccept: bare, connections: count });
         if (messages > 0) await load.call('exchange', { messages, concurrency: 50 });
-        const { rss, young } = await server.call('memory');
-        return rss - young;
+        return resident(server);
       };
       // Of what one more costs, what the first ones make the process compile, and its heap grow to, is no part
       const before = await withMore(connections / 2);
@@ -111,10 +116,10 @@ const kinds = {
     withServer(context, async (server, port) => {
       const { load, row, times } = context;
       const { connections, pingInterval } = row.load;
-      const { rss: idle } = await server.call('memory');
+      const idle = await resident(server);
       await load.call('open', { size: 1, window: 1, bare: false, connections, port });
       await load.call('answerPings');
-      const { rss } = await server.call('memory');
+      const rss = await resident(server);
       // The first Ping builds what a connection needs to send: it is not counted
       await delay(pingInterval * 1.2);
       const rounds = Math.max(1, Math.round((times.window * 10) / pingInterval));
@@ -127,7 +132,7 @@ const kinds = {
       const milliseconds = performance.now() - before.now;
       const cpu = ((await server.call('cpu')) - before.cpu) / 1e3 / milliseconds;
       const pings = (await load.call('pings')) - before.pings;
-      const { rss: pinged } = await server.call('memory');
+      const pinged = await resident(server);
       await load.call('close');
       return { value: (rss - idle) / connections, pinged: (pinged - idle) / connections, cpu, pings };
     }),

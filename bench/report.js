@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { CLOSE } from './rows.js';
 
 const require = createRequire(import.meta.url);
 const root = join(import.meta.dirname, '..');
@@ -48,7 +49,7 @@ export function describeMachine(/** @type {any} */ { rounds, times, pinned, uws 
   const text = [
     `${machine.date}, Node ${machine.node}, ${machine.cpu}, ${machine.memory}, ${machine.system}`,
     list.join(', ') + (uws ? '' : '; uWebSockets.js is not installed'),
-    `${rounds} rounds (3 times that where the sides are close) of ${times.window} ms behind ${times.warmup} ms of warm-up, the peers in turn; ` +
+    `${rounds} rounds (${CLOSE} times that where the sides are close) of ${times.window} ms behind ${times.warmup} ms of warm-up, the peers in turn; ` +
       (pinned ? 'server on core 0, load on core 1' : 'not pinned to cores'),
   ].join('\n');
   return { ...machine, text };
@@ -216,6 +217,6 @@ export async function write(/** @type {any} */ { machine, results, curves, markd
   if (to < from) throw new Error('The README has no part for the bench');
   const { date, node, cpu, system, rounds, versions } = machine;
   const versionList = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  const note = `${date}, Node ${node}, ${cpu}, ${system}; ${rounds} rounds, ${rounds * 3} where the sides are close; ${versionList.join(', ')}.`;
+  const note = `${date}, Node ${node}, ${cpu}, ${system}; ${rounds} rounds, ${rounds * CLOSE} where the sides are close; ${versionList.join(', ')}.`;
   writeFileSync(readme, `${text.slice(0, from)}${markdown}\n\n${note}\n${text.slice(to)}`);
 }

@@ -3,6 +3,9 @@
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
+/** How many times the rounds tell sides apart that are close to each other. */
+export const CLOSE = 3;
+
 const servers = ['sluice', 'ws', 'ws+bufferutil', 'websocket', 'faye-websocket', 'uws', 'net'];
 const compressing = ['sluice', 'ws', 'uws'];
 
@@ -15,7 +18,7 @@ const compressing = ['sluice', 'ws', 'uws'];
  * @property {string[]} peers
  * @property {Record<string, number>} [targets] Ratios to reach, by peer.
  * @property {number} [rounds] At the most.
- * @property {boolean} [close] The sides are close to each other: three times the rounds tell them apart.
+ * @property {boolean} [close] The sides are close to each other: {@link CLOSE}.
  * @property {boolean} [design] Whether the design names the row: the others are told for information.
  * @property {any} load
  */

@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { measureRow, startLoad } from './measure.js';
 import { pinned } from './process.js';
 import { describeMachine, guard, printRow, summarise, summary, write } from './report.js';
-import { curves, rows } from './rows.js';
+import { CLOSE, curves, rows } from './rows.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -69,7 +69,7 @@ const failures = [];
 for (const { load: work, ...rest } of chosen) {
   const fewer = options.quick && work.messages > 1 ? { connections: 500 } : {};
   const row = { ...rest, load: { ...work, ...fewer } };
-  const wanted = row.close && !options.quick ? rounds * 3 : rounds;
+  const wanted = row.close && !options.quick ? rounds * CLOSE : rounds;
   const some = options.quick && row.rounds !== undefined ? 1 : Math.min(wanted, row.rounds ?? wanted);
   const peers = peersOf(row);
   const result = summarise(row, await measureRow(row, { peers, rounds: some, times, load }));

@@ -33,7 +33,7 @@ export interface PermessageDeflateOptions {
   /** The client's window is 2^bits bytes at most, 8 to 15, if the client agrees to it (§7.1.2.2). Default 15: 32 KiB. */
   readonly clientMaxWindowBits?: number;
   /**
-   * zlib's level of compression, 1 (fast) to 9 (small). Below 6, a message looks back 4 KiB at most instead of through
+   * zlib's level of compression, 1 (fast) to 9 (small). Below 6, a message looks back 2 KiB at most instead of through
    * the whole window, which takes less time and memory. Default 3.
    */
   readonly level?: number;
@@ -61,7 +61,8 @@ const optionNames = [
 
 /**
  * Makes the extension for the option `extensions` of servers and clients. What carries over between messages is
- * kept as plain data, and only as much as was seen: at most the window of 32 KiB of what came, and 4 KiB of what went.
+ * kept as plain data, and only as much as was seen: at most 36 KiB of what came and 5 KiB of what went; 38 KiB of
+ * what went from level 6 on.
  *
  * @throws TypeError or RangeError by the name of the option
  */

@@ -15,7 +15,7 @@ import { TAIL } from './tail.js';
 import type { Window } from './window.js';
 
 /** A longer payload is left to zlib, */
-export const MOST_PAYLOAD = 512;
+export const SMALL_PAYLOAD = 512;
 /** and more data. */
 export const MOST_INFLATED: number = 8 * 1024;
 /** Data is laid down in blocks of this size, one message behind the other. */
@@ -92,7 +92,7 @@ const distanceCodes: Int32Array = Int32Array.from(
  * The payload and the end of the last block; some bytes behind it are read ahead, and using them is found out. One for
  * all messages, as is the state of reading it: nothing of that outlives a call.
  */
-const input: Buffer = Buffer.alloc(MOST_PAYLOAD + 32);
+const input: Buffer = Buffer.alloc(SMALL_PAYLOAD + 32);
 const inputWords = new DataView(input.buffer, input.byteOffset);
 let inputEnd = 0;
 let at = 0;
@@ -105,7 +105,7 @@ let start = 0;
 let end = 0;
 
 /**
- * Inflates the payload of a message (RFC 7692 §7.2.2) of {@link MOST_PAYLOAD} bytes at most.
+ * Inflates the payload of a message (RFC 7692 §7.2.2) of {@link SMALL_PAYLOAD} bytes at most.
  *
  * @param window - what matches may reach back to
  * @returns the data, which is the caller's; null when zlib has to do it

@@ -1,15 +1,15 @@
 /**
  * Decompression of messages, RFC 7692 §7.2.2.
  *
- *     payload up to SMALL, nothing unusual in it ──▶ inflateBlocks(), no zlib context at all
- *     payload and data not large ──────────────────▶ zlib at once, with the window as dictionary
- *     else ────────────────────────────────────────▶ an InflateStream, off the thread, until the message ends
+ *     payload up to SMALL_PAYLOAD, nothing unusual in it ──▶ inflateBlocks(), no zlib context at all
+ *     payload and data not large ──────────────────────────▶ zlib at once, with the window as dictionary
+ *     else ────────────────────────────────────────────────▶ an InflateStream, off the thread, until the message ends
  */
 import { type InflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { InvalidPayloadError, ProtocolError } from '../../errors.js';
 import type { MessageDecoder } from '../../protocol/extension.js';
 import { MessageAssembler } from '../../protocol/message-assembler.js';
-import { inflateBlocks, MOST_PAYLOAD as SMALL } from './inflate-block.js';
+import { inflateBlocks, SMALL_PAYLOAD } from './inflate-block.js';
 import { InflateStream } from './inflate-stream.js';
 import { MARK, MARKED_BLOCK, TAIL, withoutMark } from './tail.js';
 import { Window } from './window.js';
@@ -86,7 +86,7 @@ export class Inflater implements MessageDecoder {
   #inflateNow(most: number): Buffer | null {
     const payload = this.#whole ?? this.#payload.take();
     this.#whole = null;
-    if (payload.length <= SMALL) {
+    if (payload.length <= SMALL_PAYLOAD) {
       const data = inflateBlocks(payload, this.#window);
       if (data !== null) {
         this.#window.push(data);
