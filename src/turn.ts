@@ -6,7 +6,7 @@
  */
 
 /** Milliseconds of one slice. */
-const SLICE = 1;
+const SLICE = 0.5;
 /** Milliseconds of it for those who have little left: to wait would cost more time than that takes. */
 const LONG_SLICE = 8;
 /** Milliseconds between two looks at the clock. */
@@ -18,6 +18,8 @@ const BYTES = 512;
 
 /** Who has work left. */
 export interface Waiting {
+  /** Who waits behind it; null until it waits. */
+  behind: Waiting | null;
   onTurn(): void;
 }
 
@@ -32,9 +34,8 @@ let used = 0;
 /** The cost from look to look, and what is left of it. */
 let interval = 1;
 let left = 1;
-let queue: Waiting[] = [];
-/** The first of `queue` that still waits. */
-let head = 0;
+let first: Waiting | null = null;
+let last: Waiting | null = null;
 
 /**
  * Counts an event of `size` bytes: true when the slice is used up, for who has more than a `little` left. The clock is
@@ -61,9 +62,11 @@ function look(): void {
   }
 }
 
-/** Has `waiting` called in a later turn of the event loop. */
+/** Has `waiting`, which does not wait already, called in a later turn of the event loop. */
 export function waitForTurn(waiting: Waiting): void {
-  queue.push(waiting);
+  if (last === null) first = waiting;
+  else last.behind = waiting;
+  last = waiting;
   arm();
 }
 
@@ -78,14 +81,17 @@ function turn(): void {
   armed = false;
   begun = false;
   used = 0;
-  if (head === queue.length) return;
+  if (first === null) return;
   // Also when one of them throws
   arm();
   begun = true;
   left = interval;
   began = looked = performance.now();
-  while (head < queue.length && used <= SLICE) queue[head++]!.onTurn();
-  if (head < queue.length) return;
-  queue = [];
-  head = 0;
+  while (first !== null && used <= SLICE) {
+    const waiting: Waiting = first;
+    first = waiting.behind;
+    waiting.behind = null;
+    if (first === null) last = null;
+    waiting.onTurn();
+  }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { sliceOver, waitForTurn } from '../src/turn.js';
+import { sliceOver, type Waiting, waitForTurn } from '../src/turn.js';
 
 /** Uses up the slice of this turn; the milliseconds that took. */
 function useUp(): number {
@@ -32,7 +32,7 @@ describe('the slice of time', () => {
       return [sliceOver(0, false), sliceOver(0, true)];
     };
     try {
-      expect([slicesOver(0), slicesOver(0.5), slicesOver(1), slicesOver(6), slicesOver(1)]).toEqual([
+      expect([slicesOver(0), slicesOver(0.4), slicesOver(1), slicesOver(6), slicesOver(1)]).toEqual([
         [false, false],
         [false, false],
         [true, false],
@@ -66,7 +66,8 @@ describe('the slice of time', () => {
 
   test('who waits goes on in the order of asking, a slice of them a turn', async () => {
     const log: string[] = [];
-    const busy = (name: string): { onTurn(): void } => ({
+    const busy = (name: string): Waiting => ({
+      behind: null,
       onTurn: (): void => {
         log.push(name);
         useUp();
@@ -84,7 +85,8 @@ describe('the slice of time', () => {
   test('who asks again waits behind the others', async () => {
     const log: string[] = [];
     let asked = false;
-    const greedy = {
+    const greedy: Waiting = {
+      behind: null,
       onTurn(): void {
         log.push('greedy');
         useUp();
@@ -93,7 +95,7 @@ describe('the slice of time', () => {
       },
     };
     waitForTurn(greedy);
-    waitForTurn({ onTurn: (): number => log.push('modest') });
+    waitForTurn({ behind: null, onTurn: (): number => log.push('modest') });
     while (log.length < 3) await turn();
     expect(log).toEqual(['greedy', 'modest', 'greedy']);
   });
@@ -104,11 +106,12 @@ describe('the slice of time', () => {
     const others = process.listeners('uncaughtException').slice(1);
     for (const other of others) process.off('uncaughtException', other);
     waitForTurn({
+      behind: null,
       onTurn(): void {
         throw new Error('mine');
       },
     });
-    waitForTurn({ onTurn: (): number => log.push('next') });
+    waitForTurn({ behind: null, onTurn: (): number => log.push('next') });
     const error = await thrown;
     for (const other of others) process.on('uncaughtException', other);
     while (log.length < 1) await turn();

@@ -13,7 +13,7 @@ import { type Endpoint, EndpointEvent } from '../protocol/endpoint.js';
 import { MessageAssembler } from '../protocol/message-assembler.js';
 import { Opcode } from '../protocol/opcode.js';
 import { violation } from '../protocol/violation.js';
-import { sliceOver, waitForTurn } from '../turn.js';
+import { sliceOver, type Waiting, waitForTurn } from '../turn.js';
 import { Inbox } from './inbox.js';
 import type { MessageType } from './message-reader.js';
 import { type Assembler, decode, TextAssembler } from './text-assembler.js';
@@ -46,11 +46,12 @@ const LITTLE = 2 * 1024;
 const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 
 /** Pulls events while somebody wants them. */
-export class Incoming {
+export class Incoming implements Waiting {
   /** A data event is at hand that nobody wants yet. */
   held = false;
   /** Something is at hand, but others have their turn first. */
   yielding = false;
+  behind: Waiting | null = null;
   #mode: number = Mode.Undecided;
   #paused = false;
   #pumping = false;
