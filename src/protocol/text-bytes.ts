@@ -1,6 +1,6 @@
 /** The UTF-8 bytes of short texts, for an extension: in one place for all of them, as most are done with at once. */
 
-const MOST_LENGTH = 1024;
+const MOST_LENGTH = 16 * 1024;
 /** UTF-8 of one UTF-16 code unit takes up to 3 bytes. */
 const ROOM = MOST_LENGTH * 3;
 

@@ -15,11 +15,9 @@ import { TAIL } from './tail.js';
 import type { Window } from './window.js';
 
 /** A longer payload is left to zlib, */
-export const SMALL_PAYLOAD = 512;
+export const SMALL_PAYLOAD: number = 8 * 1024;
 /** and more data. */
-export const MOST_INFLATED: number = 8 * 1024;
-/** Data is laid down in blocks of this size, one message behind the other. */
-const BLOCK: number = 4 * MOST_INFLATED;
+export const MOST_INFLATED: number = 32 * 1024;
 
 /** Bits that a table decodes at once; longer codes are looked for bit by bit. */
 const ROOT = 9;
@@ -98,10 +96,9 @@ let inputEnd = 0;
 let at = 0;
 let bits = 0;
 let count = 0;
-/** Of the message at hand, `output[start, end)` is there. */
-let output: Buffer = Buffer.alloc(0);
-let outputWords: DataView = new DataView(output.buffer);
-let start = 0;
+/** Of the message at hand, `output[0, end)` is there; matches are copied four bytes at a time, over their end. */
+const output: Buffer = Buffer.alloc(MOST_INFLATED + 4);
+const outputWords: DataView = new DataView(output.buffer, output.byteOffset);
 let end = 0;
 
 /**
@@ -117,15 +114,10 @@ export function inflateBlocks(payload: Buffer, window: Window): Buffer | null {
   at = 0;
   bits = 0;
   count = 0;
-  if (end + MOST_INFLATED + 3 > output.length) {
-    // Matches are copied four bytes at a time, over their end
-    output = Buffer.allocUnsafeSlow(BLOCK);
-    outputWords = new DataView(output.buffer);
-    end = 0;
-  }
-  start = end;
-  const data = inflate(window) ? output.subarray(start, end) : null;
-  if (data === null) end = start;
+  end = 0;
+  if (!inflate(window)) return null;
+  const data = Buffer.allocUnsafe(end);
+  output.copy(data, 0, 0, end);
   return data;
 }
 
@@ -166,7 +158,7 @@ function copyStored(): boolean {
   const length = input.readUInt16LE(at);
   if ((length ^ 0xffff) !== input.readUInt16LE(at + 2)) return false;
   at += 4;
-  if (at + length > inputEnd || end + length > start + MOST_INFLATED) return false;
+  if (at + length > inputEnd || end + length > MOST_INFLATED) return false;
   if (length > 0) end += input.copy(output, end, at, at + length);
   at += length;
   return true;
@@ -236,25 +228,32 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
   const distanceTable = distanceCode.table;
   const targetWords = outputWords;
   const { bytes, words } = window;
-  const most = start + MOST_INFLATED;
   let from = at;
   let ahead = bits;
   let left = count;
   let to = end;
   for (;;) {
-    if (from > inputEnd + 3) return false;
+    if (from > inputEnd + 3 || to > MOST_INFLATED) return false;
     ahead |= source.getInt32(from, true) << left;
     from += (31 - left) >> 3;
     left |= 24;
     let entry = literalTable[ahead & ((1 << ROOT) - 1)]! || longEntry(literalCode, ahead);
     ahead >>>= entry & 15;
     left -= entry & 15;
-    const symbol = entry >> 4;
-    if (symbol < END_OF_BLOCK) {
-      if (entry === 0 || to === most) return false;
-      target[to++] = symbol;
-      continue;
+    if (entry < END_OF_BLOCK << 4) {
+      if (entry === 0) return false;
+      target[to++] = entry >> 4;
+      // There are bits for one more symbol, unless its code is a long one
+      entry = literalTable[ahead & ((1 << ROOT) - 1)]!;
+      if (entry === 0) continue;
+      ahead >>>= entry & 15;
+      left -= entry & 15;
+      if (entry < END_OF_BLOCK << 4) {
+        target[to++] = entry >> 4;
+        continue;
+      }
     }
+    const symbol = entry >> 4;
     if (symbol === END_OF_BLOCK) {
       at = from;
       bits = ahead;
@@ -264,14 +263,14 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
     }
     // 286 and 287 are no lengths
     if (symbol > 285) return false;
+    ahead |= source.getInt32(from, true) << left;
+    from += (31 - left) >> 3;
+    left |= 24;
     const lengthCode = lengthCodes[symbol - 257]!;
     const extra = lengthCode >> 9;
     const stop = to + (lengthCode & 0x1ff) + (ahead & ((1 << extra) - 1));
     ahead >>>= extra;
     left -= extra;
-    ahead |= source.getInt32(from, true) << left;
-    from += (31 - left) >> 3;
-    left |= 24;
     entry = distanceTable[ahead & ((1 << ROOT) - 1)]! || longEntry(distanceCode, ahead);
     ahead >>>= entry & 15;
     left -= entry & 15;
@@ -287,12 +286,12 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
     let place = to - (base & 0xffff) - (ahead & ((1 << more) - 1));
     ahead >>>= more;
     left -= more;
-    if (stop > most) return false;
-    if (place < start) {
+    if (stop > MOST_INFLATED) return false;
+    if (place < 0) {
       // In the window, and perhaps on from there
-      const back = window.end + place - start;
-      if (back < 0 || start - place > window.size) return false;
-      const inside = Math.min(stop - to, start - place);
+      const back = window.end + place;
+      if (back < 0 || -place > window.size) return false;
+      const inside = Math.min(stop - to, -place);
       if (back + inside + 3 < bytes.length) {
         for (let i = 0; i < inside; i += 4) targetWords.setInt32(to + i, words.getInt32(back + i));
       } else bytes.copy(target, to, back, back + inside);
@@ -300,6 +299,10 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
       place += inside;
     }
     // "The referenced string may overlap the current position"
-    while (to < stop) target[to++] = target[place++]!;
+    if (to - place < 4) while (to < stop) target[to++] = target[place++]!;
+    else {
+      for (; to < stop; to += 4, place += 4) targetWords.setInt32(to, targetWords.getInt32(place));
+      to = stop;
+    }
   }
 }
