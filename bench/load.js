@@ -15,6 +15,8 @@ const OPENING = 100;
 let connections = [];
 /** @type {Connection[]} */
 let kept = [];
+/** Those that are used again, by port. @type {Map<number, Connection[]>} */
+const lasting = new Map();
 /** @type {any} */
 let load;
 
@@ -52,14 +54,28 @@ async function until(/** @type {() => boolean} */ done, /** @type {string} */ wh
   }
 }
 
+/** Opens the connections of a workload. */
+async function open(/** @type {any} */ options) {
+  load = options;
+  const script = makeScript(options);
+  const checked = options.skipAccept ? '' : 'accepted';
+  connections = Array.from({ length: options.connections }, (_, i) => new Connection(script, i === 0));
+  await forAll(OPENING, (connection) => connection.open(options.port, checked));
+}
+
 serveCalls({
-  /** Opens the connections of a workload. */
-  async open(options) {
-    load = options;
-    const script = makeScript(options);
-    const checked = options.skipAccept ? '' : 'accepted';
-    connections = Array.from({ length: options.connections }, (_, i) => new Connection(script, i === 0));
-    await forAll(OPENING, (connection) => connection.open(options.port, checked));
+  open,
+
+  /** The same, unless those of this port are open already. */
+  async openOnce(options) {
+    const before = lasting.get(options.port);
+    if (before === undefined) {
+      await open(options);
+      lasting.set(options.port, connections);
+    } else {
+      load = options;
+      connections = before;
+    }
   },
 
   /** Each connection keeps `window` messages in flight; with `broadcast`, the first one alone, and all have the replies. */
@@ -201,8 +217,9 @@ serveCalls({
 
   /** Ends all connections. */
   async close() {
-    for (const connection of [...kept, ...connections]) connection.close();
+    for (const connection of [...kept, ...connections, ...[...lasting.values()].flat()]) connection.close();
     kept = [];
+    lasting.clear();
     connections = [];
     await delay(20);
   },

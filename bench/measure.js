@@ -23,17 +23,27 @@ export function startLoad() {
 async function throughput(/** @type {Context} */ { server, load, port, peer, row, times }) {
   const broadcast = row.kind === 'broadcast';
   const bare = peer === 'net';
-  await load.call('open', { ...row.load, port, bare: bare && !broadcast, skipAccept: bare });
+  const options = { ...row.load, port, bare: bare && !broadcast, skipAccept: bare };
+  await load.call(row.stalls ? 'openOnce' : 'open', options);
   await load.call('start', { broadcast });
+  if (row.stalls) await server.call('watchStalls');
   await delay(times.warmup);
-  if (row.load.deflate) await server.call('watchStalls');
+  if (row.stalls) await server.call('watchStalls');
   const before = await server.call('cpu');
   const { rate, busy, seconds } = await load.call('measure', { milliseconds: times.window });
   const used = ((await server.call('cpu')) - before) / 1e6 / seconds;
-  const stall = row.load.deflate ? await server.call('longestStall') : undefined;
+  const stalls = row.stalls ? await server.call('longestStalls') : {};
   const { replySize } = await load.call('stop', { broadcast });
-  await load.call('close');
-  return { value: rate, serverBusy: used, loadBusy: busy, replySize, ...(stall !== undefined && { stall }) };
+  if (!row.stalls) await load.call('close');
+  return { value: rate, serverBusy: used, loadBusy: busy, replySize, ...stalls };
+}
+
+/** An exchange that is not counted, behind which there is nothing left to compile, nor to collect of the handshakes. */
+async function settle(/** @type {Context} */ context) {
+  const { load, server, port, row, times } = context;
+  await load.call('openOnce', { ...row.load, port });
+  await server.call('collect');
+  await throughput({ ...context, times: { ...times, warmup: times.window * 5 } });
 }
 
 /** A server process that this measurement has for itself, as memory does not come back. */
@@ -200,12 +210,14 @@ export async function measureRow(
     }
     /** @type {Record<string, Sample[]>} */
     const samples = Object.fromEntries(peers.map((peer) => [peer, []]));
+    if (row.stalls) for (const context of contexts) await settle(context);
     for (let round = 0; round < rounds; round++) {
       // Every other round backwards: nobody has the better place
       for (const context of round % 2 === 0 ? contexts : contexts.toReversed()) {
         samples[context.peer].push(await kinds[row.kind](context));
       }
     }
+    if (row.stalls) await load.call('close');
     return samples;
   } finally {
     for (const child of started) child.stop();

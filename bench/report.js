@@ -11,6 +11,8 @@ const root = join(import.meta.dirname, '..');
 const folder = join(import.meta.dirname, 'results');
 /** Rows where less is better. */
 const LESS = new Set(['bytes', 'ms']);
+/** Details of which the rounds' largest is told, not their median. */
+const LONGEST = new Set(['stall', 'stallByClock']);
 /** How much of a target the guard wants. */
 const GUARD = 0.5;
 
@@ -67,7 +69,9 @@ export function summarise(row, samples) {
     const values = list.map(({ value }) => value);
     const details = {};
     for (const key of Object.keys(list[0])) {
-      if (key !== 'value') details[key] = median(list.map((sample) => sample[key]));
+      if (key === 'value') continue;
+      const all = list.map((sample) => sample[key]);
+      details[key] = LONGEST.has(key) ? Math.max(...all) : median(all);
     }
     peers[peer] = {
       median: median(values),

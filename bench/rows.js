@@ -19,6 +19,7 @@ const compressing = ['sluice', 'ws', 'uws'];
  * @property {Record<string, number>} [targets] Ratios to reach, by peer.
  * @property {number} [rounds] At the most.
  * @property {boolean} [close] The sides are close to each other: {@link CLOSE}.
+ * @property {boolean} [stalls] The longest stalls of the event loop are told, of connections that stay open from round to round.
  * @property {boolean} [design] Whether the design names the row: the others are told for information.
  * @property {any} load
  */
@@ -188,6 +189,7 @@ function deflate(id, title, size, target, level) {
     unit: 'messages/s',
     peers: compressing,
     targets: { ws: target },
+    stalls: true,
     design: true,
     load: { connections: 100, size, window: 1, kind: 'json', deflate: true, level },
   };
