@@ -222,15 +222,18 @@ function negotiate(
   socket: Duplex,
   options: ResolvedAcceptOptions,
 ): Outcome | Promise<Outcome> {
-  // node:http emits 'upgrade' only for a request with this field. If it is not there, maxHeadersCount has hidden it.
-  if (request.headers.upgrade === undefined) return { status: 400, body: 'Expected fewer header fields' };
   const handshake = checkRequest(requestHead(request));
-  if ('status' in handshake) return handshake;
+  if ('status' in handshake) {
+    // node:http emits 'upgrade' only for a request with this field. If it is not there, maxHeadersCount has hidden it
+    return request.headers.upgrade === undefined ? tooManyFields : handshake;
+  }
   const rejection = admit(request, socket, handshake, options);
   if (rejection instanceof Promise)
     return rejection.then((late) => late ?? agree(request, handshake, options));
   return rejection ?? agree(request, handshake, options);
 }
+
+const tooManyFields: Rejection = { status: 400, body: 'Expected fewer header fields' };
 
 function agree(
   request: IncomingMessage,
