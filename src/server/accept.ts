@@ -137,7 +137,8 @@ export async function accept(
 
 /**
  * {@link accept} with options that are checked already, at once unless the application takes its time. A given
- * `refusal` is answered in place of the upgrade. What refuses the request is a result, not thrown.
+ * `refusal` is answered in place of the upgrade. The HTTP server is known to hide none of up to `mostFields` header
+ * fields. What refuses the request is a result, not thrown.
  */
 export function upgrade(
   request: IncomingMessage,
@@ -145,6 +146,7 @@ export function upgrade(
   head: Uint8Array,
   options: ResolvedAcceptOptions,
   refusal?: Rejection,
+  mostFields = 0,
 ): UpgradeResult | Promise<UpgradeResult> {
   if ((socket as Marked)[kUpgraded])
     return new HandshakeError(0, 'Tried to upgrade a socket that was upgraded already');
@@ -153,7 +155,7 @@ export function upgrade(
 
   let outcome: Outcome | Promise<Outcome>;
   try {
-    outcome = refusal ?? negotiate(request, socket, options);
+    outcome = refusal ?? hiddenField(request, mostFields) ?? negotiate(request, socket, options);
   } catch (error) {
     return refuse(socket, { status: 500 }, error);
   }
@@ -223,17 +225,21 @@ function negotiate(
   options: ResolvedAcceptOptions,
 ): Outcome | Promise<Outcome> {
   const handshake = checkRequest(requestHead(request));
-  if ('status' in handshake) {
-    // node:http emits 'upgrade' only for a request with this field. If it is not there, maxHeadersCount has hidden it
-    return request.headers.upgrade === undefined ? tooManyFields : handshake;
-  }
+  if ('status' in handshake) return hiddenField(request, 0) ?? handshake;
   const rejection = admit(request, socket, handshake, options);
   if (rejection instanceof Promise)
     return rejection.then((late) => late ?? agree(request, handshake, options));
   return rejection ?? agree(request, handshake, options);
 }
 
-const tooManyFields: Rejection = { status: 400, body: 'Expected fewer header fields' };
+/**
+ * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits 'upgrade' for no
+ * request without it. Up to `most` fields none is hidden; to look costs as much as all other checks, as `headers` is made then.
+ */
+function hiddenField(request: IncomingMessage, most: number): Rejection | undefined {
+  const hidden = request.rawHeaders.length > most * 2 && request.headers.upgrade === undefined;
+  return hidden ? { status: 400, body: 'Expected fewer header fields' } : undefined;
+}
 
 function agree(
   request: IncomingMessage,

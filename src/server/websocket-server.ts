@@ -70,6 +70,9 @@ export interface WebSocketServerEvents {
   close: [];
 }
 
+/** Header fields that node:http shows where `maxHeadersCount` is not set: 2000 names and values. */
+const MAX_HEADERS_COUNT = 1000;
+
 const optionNames = [
   ...acceptOptionNames,
   'port',
@@ -152,8 +155,9 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     if (this.#server !== undefined) {
       // Nobody else takes requests of a server of its own
       const shared = this.#own === undefined ? path : undefined;
-      this.#detach = dispatch(this.#server, shared, (request, socket, head) => {
-        this.#upgrade(request, socket, head);
+      const http = this.#server;
+      this.#detach = dispatch(http, shared, (request, socket, head) => {
+        this.#upgrade(request, socket, head, http.maxHeadersCount ?? MAX_HEADERS_COUNT);
       });
     }
     this.#own?.server.listen({ port, host: options.host, backlog: options.backlog });
@@ -180,7 +184,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     socket: Duplex,
     head: Uint8Array,
   ): Promise<WebSocketConnection> {
-    const result = await this.#upgrade(request, socket, head);
+    const result = await this.#upgrade(request, socket, head, 0);
     if (result instanceof HandshakeError) throw result;
     return result;
   }
@@ -239,10 +243,11 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     request: IncomingMessage,
     socket: Duplex,
     head: Uint8Array,
+    mostFields: number,
   ): UpgradeResult | Promise<UpgradeResult> {
     const refusal = this.#refusal(request);
     this.#handshakes++;
-    const result = upgrade(request, socket, head, this.#options, refusal);
+    const result = upgrade(request, socket, head, this.#options, refusal, mostFields);
     if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket));
     return this.#settle(result, request, socket);
   }
