@@ -158,4 +158,11 @@ export const scenarios: readonly Scenario[] = [
       '1001 to all, waits at most its timeout, then terminates; close() resolves',
     ],
   ]),
+  ...section('Composition', [
+    [
+      'X-01',
+      'texts over 8 KiB sent uncompressed where an extension was negotiated; many connections in one tick',
+      'each gets its own messages, never the bytes of another one',
+    ],
+  ]),
 ];

@@ -14,7 +14,7 @@ import { FrameEvent, FrameParser } from './frame-parser.js';
 import { FrameWriter } from './frame-writer.js';
 import { type MessageOpcode, Opcode } from './opcode.js';
 import type { PreparedMessage } from './prepared-message.js';
-import { keepTextBytes, textBytes } from './text-bytes.js';
+import { releaseTextBytes, textBytes } from './text-bytes.js';
 import { Utf8Validator } from './utf8.js';
 import { violation } from './violation.js';
 
@@ -126,12 +126,11 @@ export class Endpoint {
     const begins = !this.#sending;
     this.#sending = !fin;
     if (this.#extension === null) return this.#write(first, data);
-    const bytes = typeof data === 'string' ? textBytes(data) : data;
     if (begins) {
-      this.#encoding = compress && this.#extension.encoder.wants(fin ? bytes.length : -1);
+      this.#encoding = compress && this.#extension.encoder.wants(fin ? Buffer.byteLength(data) : -1);
       if (this.#encoding) first |= this.#extension.rsv;
     }
-    return this.#encoding ? this.#encode(first, bytes, fin) : this.#write(first, bytes);
+    return this.#encoding ? this.#encode(first, data, fin) : this.#write(first, data);
   }
 
   /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
@@ -316,10 +315,15 @@ export class Endpoint {
     else this.#writer.frame(first, data);
   }
 
-  #encode(first: number, data: Uint8Array, fin: boolean): Promise<void> | undefined {
-    const payload = this.#extension!.encoder.encode(data, fin);
-    if (!(payload instanceof Promise)) return this.#write(first, payload);
-    keepTextBytes();
+  #encode(first: number, data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
+    const bytes = typeof data === 'string' ? textBytes(data) : data;
+    const payload = this.#extension!.encoder.encode(bytes, fin);
+    if (!(payload instanceof Promise)) {
+      // An encoder may return its input, and a large payload is sent by reference
+      if (payload.buffer === bytes.buffer) releaseTextBytes();
+      return this.#write(first, payload);
+    }
+    releaseTextBytes();
     return this.#later(payload, (encoded) => this.#write(first, encoded));
   }
 

@@ -67,8 +67,12 @@ export interface MessageEncoder {
    */
   readonly shareKey?: string | null;
   /**
-   * A part of a message; a promise means that later parts and messages wait for it. The buffer may be reused by the
-   * next call when it has no more than 8 KiB.
+   * Encodes a part of a message; a promise means that later parts and messages wait for it.
+   *
+   * @param data - belongs to the caller: to be read within the call, or until the returned promise settles, and
+   *   never changed or kept. Text lies in memory that other connections' messages overwrite
+   * @returns the payload to send, which may be `data` itself. A buffer of at most 8 KiB that is returned at once
+   *   may be reused by the next call: it has been copied by then. Any other must stay unchanged
    */
   encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;
 }
