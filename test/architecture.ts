@@ -5,12 +5,12 @@
  *     toolkit   compat          the public API only
  *     index.ts  protocol.ts     the public API: what the layers below offer
  *     server    client          node:http, node:https, node:http2, node:net, node:tls
- *     connection                node:stream, node:events
+ *     connection                node:stream, node:events, node:async_hooks, node:diagnostics_channel
  *     extensions                node:zlib
  *     handshake                 no I/O; node:crypto
  *     protocol                  no I/O; node:buffer, node:crypto
  *     errors.ts  options.ts     import nothing
- *     turn.ts                   imports nothing; sets an immediate
+ *     turn.ts  deadline.ts      import nothing; set immediates and timers
  */
 
 import { posix } from 'node:path';
@@ -28,7 +28,7 @@ interface Layer {
 }
 
 const core = ['buffer', 'crypto'];
-const connection = ['buffer', 'events', 'stream', 'stream/web'];
+const connection = ['async_hooks', 'buffer', 'diagnostics_channel', 'events', 'stream', 'stream/web'];
 const network = [...connection, 'http', 'https', 'http2', 'net', 'tls'];
 
 const layers = new Map<string, Layer>([
@@ -45,6 +45,7 @@ const layers = new Map<string, Layer>([
   ['errors', { rank: 0, pure: true, builtins: [] }],
   ['options', { rank: 0, pure: true, builtins: [] }],
   ['turn', { rank: 0, builtins: [] }],
+  ['deadline', { rank: 0, builtins: [] }],
 ]);
 
 const maxLines = 350;

@@ -6,9 +6,9 @@ import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SendOptions } from '../connection/connection-types.js';
-import type { BytesLike } from '../connection/payload.js';
-import { prepareMessage } from '../connection/prepare-message.js';
-import { goAway, WebSocketConnection } from '../connection/websocket-connection.js';
+import type { BytesLike } from '../connection/sending/payload.js';
+import { prepareMessage } from '../connection/sending/prepare-message.js';
+import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { HandshakeError } from '../errors.js';
 import { pathOf, type Rejection } from '../handshake/server-handshake.js';
 import { checkNames, checkNumber } from '../options.js';
@@ -224,7 +224,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   async #shutDown(code: number, reason: string, timeout: number): Promise<void> {
     this.#closing.abort();
     this.#own?.stop();
-    for (const ws of this.#connections) goAway(ws, code, reason);
+    for (const ws of this.#connections) void ws.close(code, reason);
     const timer = setTimeout(() => {
       for (const ws of this.#connections) ws.terminate();
     }, timeout);
@@ -259,7 +259,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       this.#connections.add(result);
       result.on('close', this.#onClose);
       process.nextTick(tellConnection, this, result, request);
-      if (this.#closed !== undefined) goAway(result, CloseCode.GoingAway, '');
+      if (this.#closed !== undefined) void result.close(CloseCode.GoingAway);
     } else {
       this.#own?.refused(socket);
       process.nextTick(() => this.emit('rejected', result, request));
