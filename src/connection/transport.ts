@@ -9,10 +9,14 @@
 import type { Duplex } from 'node:stream';
 import type { Lifecycle } from './lifecycle.js';
 
-/** The stream is given no more bytes than this at once, */
-const PART = 256 * 1024;
-/** and fewer once it has stalled. */
-const STALLED_PART = 64 * 1024;
+/** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
+const FIRST_PART = 256 * 1024;
+const MIN_PART = 64 * 1024;
+const MAX_PART = 4 * 1024 * 1024;
+/** A stalled part that is flushed within so many milliseconds is followed by a larger one, */
+const SHORT = 100;
+/** and one that takes longer than this by a smaller one. */
+const LONG = 1000;
 
 const kLife = Symbol('lifecycle');
 
@@ -32,6 +36,9 @@ export class Transport {
   #rest: Buffer[] | null = null;
   #next = 0;
   #restSize = 0;
+  #part = FIRST_PART;
+  /** When the write stalled, in whole milliseconds. */
+  #stalledAt = 0;
   #ending = false;
   readonly #stream: Duplex;
   readonly #life: Lifecycle;
@@ -93,14 +100,14 @@ export class Transport {
   /** Writes the pieces, in as few system calls as the stream allows. Call it only while not {@link stalled}. */
   write(pieces: Buffer[], size: number): void {
     if (!this.#stream.writable) return;
-    if (size <= PART) {
+    if (size <= this.#part) {
       this.#give(pieces);
       return;
     }
     this.#rest = pieces;
     this.#next = 0;
     this.#restSize = size;
-    this.#giveParts(PART);
+    this.#giveParts();
   }
 
   /** Ends this side once everything is flushed (FIN). */
@@ -117,9 +124,10 @@ export class Transport {
   }
 
   /** Gives parts to the stream until one stalls. */
-  #giveParts(most: number): void {
+  #giveParts(): void {
     while (this.#restSize > 0 && this.#stream.writable) {
       const part: Buffer[] = [];
+      const most = this.#part;
       let size = 0;
       while (size < most && this.#next < this.#rest!.length) {
         const piece = this.#rest![this.#next]!;
@@ -134,6 +142,7 @@ export class Transport {
       if (this.#restSize === 0) this.#rest = null;
       this.#give(part);
       if (this.#stalled) return;
+      this.#part = Math.min(MAX_PART, this.#part * 2);
     }
     if (this.#ending) this.end();
   }
@@ -145,7 +154,8 @@ export class Transport {
       if (error || !this.#stalled || stream.writableLength > 0) return;
       this.#stalled = false;
       this.flushed = this.started;
-      this.#giveParts(STALLED_PART);
+      this.#adapt();
+      this.#giveParts();
       if (!this.#stalled) this.#life.sender.flush();
     };
     this.started++;
@@ -155,8 +165,20 @@ export class Transport {
     stream.write(pieces[last], this.#onWritten);
     if (last > 0) stream.uncork();
     this.#stalled = stream.writableLength > 0;
-    if (!this.#stalled) this.flushed = this.started;
+    if (this.#stalled) this.#stalledAt = now();
+    else this.flushed = this.started;
   }
+
+  /** A stalled part is flushed: the size of the next one depends on how long that took. */
+  #adapt(): void {
+    const took = now() - this.#stalledAt;
+    if (took < SHORT) this.#part = Math.min(MAX_PART, this.#part * 2);
+    else if (took > LONG) this.#part = Math.max(MIN_PART, this.#part / 4);
+  }
+}
+
+function now(): number {
+  return Math.round(performance.now());
 }
 
 function onData(this: Duplex, chunk: Buffer): void {

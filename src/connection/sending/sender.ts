@@ -158,18 +158,22 @@ export class Sender {
   flush(): void {
     const { endpoint, transport } = this.#life;
     this.#scheduled = false;
-    while (!transport.stalled && endpoint.pending > 0) {
-      const { pending } = endpoint;
-      const pieces = endpoint.take(FLUSH_SIZE);
+    let stalled = transport.stalled;
+    let left = endpoint.pending;
+    while (left > 0 && !stalled) {
       const write = transport.started + 1;
-      transport.write(pieces, pending - endpoint.pending);
+      const pieces = endpoint.take(FLUSH_SIZE);
+      const rest = endpoint.pending;
+      transport.write(pieces, left - rest);
+      left = rest;
+      stalled = transport.stalled;
       if (this.#urgentWrite < 0) this.#urgentWrite = write;
-      if (endpoint.pending > 0 && !transport.stalled && outputSpent(FLUSH_SIZE)) {
+      if (left > 0 && !stalled && outputSpent(FLUSH_SIZE)) {
         this.schedule();
         break;
       }
     }
-    endpoint.congested = transport.stalled || endpoint.pending > 0;
+    endpoint.congested = stalled || left > 0;
     if (!endpoint.congested) this.#flushed();
   }
 
