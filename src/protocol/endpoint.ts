@@ -71,6 +71,8 @@ export class Endpoint {
   /** A message was begun to be sent and not finished. */
   #sending = false;
   #encoding = false;
+  /** Received data is dropped; see {@link discard}. */
+  #discarding = false;
   /** A promise of the encoder is not settled yet. */
   #waiting = false;
   #failed = false;
@@ -198,6 +200,12 @@ export class Endpoint {
     this.#failed = true;
   }
 
+  /** Data events are empty from here on: what is received is neither decoded, nor validated, nor limited. */
+  discard(): void {
+    this.#discarding = true;
+    this.#undecoded = false;
+  }
+
   /** The connection under the endpoint can send nothing any more: what is queued is dropped, received bytes are still read. */
   mute(): void {
     this.#muted = true;
@@ -256,6 +264,7 @@ export class Endpoint {
           break;
         case FrameEvent.Payload: {
           const last = parser.fin && parser.remaining === 0;
+          if (this.#discarding) return this.#onDropped(last);
           if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
           this.#extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
           this.#undecoded = true;
@@ -281,7 +290,7 @@ export class Endpoint {
       this.received = 0;
       this.#utf8.reset();
     }
-    if (!this.#decoding) this.#count(length);
+    if (!this.#decoding && !this.#discarding) this.#count(length);
   }
 
   #count(length: number): void {
@@ -301,6 +310,16 @@ export class Endpoint {
       const valid = this.#utf8.push(chunk, start, end) && (!last || this.#utf8.complete);
       if (!valid) throw violation('invalidUtf8');
     }
+    return EndpointEvent.Data;
+  }
+
+  #onDropped(last: boolean): EndpointEvent {
+    this.chunk = empty;
+    this.start = this.end = 0;
+    this.first = this.#fresh;
+    this.last = last;
+    this.#fresh = false;
+    if (last) this.#receiving = false;
     return EndpointEvent.Data;
   }
 
