@@ -40,6 +40,16 @@ export function headerSize(length: number, masked: boolean): number {
   return (length < LENGTH_16 ? 2 : length < 0x1_0000 ? 4 : 10) + (masked ? 4 : 0);
 }
 
+/** Bytes of the whole frame whose header begins at `offset`. */
+export function frameSize(source: Buffer, offset: number): number {
+  const second = source[offset + 1]!;
+  let length = second & LENGTH;
+  if (length === LENGTH_16) length = source.readUInt16BE(offset + 2);
+  else if (length === LENGTH_64)
+    length = source.readUInt32BE(offset + 2) * 0x1_0000_0000 + source.readUInt32BE(offset + 6);
+  return headerSize(length, (second & MASK) !== 0) + length;
+}
+
 /**
  * Writes the header up to its masking key, with the length in the minimal number of bytes.
  *
