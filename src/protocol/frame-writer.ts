@@ -8,7 +8,7 @@
  *     own block     [frame][frame]                 the pieces after that
  *     by reference  [header] + payload             a large payload, or a frame made before for many connections
  */
-import { frameSize, headerSize, MASK, MAX_HEADER_SIZE, writeHeader } from './frame-header.js';
+import { frameSizeOf, headerSize, MASK, MAX_HEADER_SIZE, writeHeader } from './frame-header.js';
 import { mask, maskingKey } from './masking.js';
 
 /** A larger payload is not copied, unless it has to be masked. */
@@ -141,7 +141,7 @@ export class FrameWriter {
     let total = 0;
     let piece = this.#pieceAt(index);
     do {
-      let size = Math.min(frameSize(piece, at), this.size - total);
+      let size = Math.min(frameSizeOf(piece, at), this.size - total);
       if (total > 0 && total + size > max) break;
       total += size;
       while (size >= piece.length - at && size > 0) {

@@ -1,6 +1,7 @@
 /**
  * Decompresses a small message, RFC 1951, without setting up a zlib context. It takes the path of honest data: what is
- * damaged, large, or ends a stream (BFINAL) is left to zlib, which has the last word on it.
+ * damaged or large is left to zlib, which has the last word on it. A block marked as the last one (BFINAL) ends nothing
+ * but its byte: "the next DEFLATE block follows the padded data, if any" (RFC 7692 §7.2.1).
  */
 import {
   distanceBase,
@@ -17,7 +18,7 @@ import type { Window } from './window.js';
 /** A longer payload is left to zlib, */
 export const SMALL_PAYLOAD: number = 8 * 1024;
 /** and more data. */
-export const MOST_INFLATED: number = 32 * 1024;
+const MAX_INFLATED = 32 * 1024;
 
 /** Bits that a table decodes at once; longer codes are looked for bit by bit. */
 const ROOT = 9;
@@ -34,8 +35,11 @@ class HuffmanCode {
   readonly symbols: Uint16Array = new Uint16Array(288);
   readonly #next: Uint16Array = new Uint16Array(LONGEST_CODE + 1);
 
-  /** Makes the code of the bits `lengths[from, to)` have; false when it is not a complete one. */
-  make(lengths: Uint8Array, from: number, to: number): boolean {
+  /**
+   * Makes the code of the bits `lengths[from, to)` have; false when it is not a complete one. Distances, and literals
+   * of an empty block, may also have one code of one bit, or none at all (§3.2.7).
+   */
+  make(lengths: Uint8Array, from: number, to: number, mayBeSparse: boolean): boolean {
     const { counts, table, symbols } = this;
     counts.fill(0);
     for (let i = from; i < to; i++) counts[lengths[i]!]!++;
@@ -48,7 +52,7 @@ class HuffmanCode {
       this.#next[bits] = offset;
       offset += counts[bits]!;
     }
-    if (left > 0) return false;
+    if (left > 0 && !(mayBeSparse && (offset === 0 || (offset === 1 && counts[1] === 1)))) return false;
     for (let i = from; i < to; i++) {
       if (lengths[i] !== 0) symbols[this.#next[lengths[i]!]!++] = i - from;
     }
@@ -65,20 +69,6 @@ class HuffmanCode {
   }
 }
 
-const fixedLiterals = new HuffmanCode();
-const fixedDistances = new HuffmanCode();
-fixedLiterals.make(
-  Uint8Array.from({ length: 288 }, (_, symbol) => fixedLength(symbol)),
-  0,
-  288,
-);
-// §3.2.6: 30 and 31 "will never actually occur", but take part in the code
-fixedDistances.make(new Uint8Array(32).fill(5), 0, 32);
-const literals = new HuffmanCode();
-const distances = new HuffmanCode();
-const codeLengths = new HuffmanCode();
-const lengths = new Uint8Array(320);
-
 /** Of each symbol of a length: the base, and the number of extra bits above bit 9; of one of a distance, above bit 16. */
 const lengthCodes: Int32Array = Int32Array.from(lengthBase, (base, i) => base | (lengthExtra[i]! << 9));
 const distanceCodes: Int32Array = Int32Array.from(
@@ -87,19 +77,50 @@ const distanceCodes: Int32Array = Int32Array.from(
 );
 
 /**
- * The payload and the end of the last block; some bytes behind it are read ahead, and using them is found out. One for
- * all messages, as is the state of reading it: nothing of that outlives a call.
+ * Memory for the message of the current call, made with the first one. Invariant: all of it, and the state of reading
+ * it, belongs to one call of {@link inflateBlocks}, which ends before another one begins; the data that it returns is
+ * a copy. So no view of it leaves this file.
  */
-const input: Buffer = Buffer.alloc(SMALL_PAYLOAD + 32);
-const inputWords = new DataView(input.buffer, input.byteOffset);
+let made = false;
+let fixedLiterals!: HuffmanCode;
+let fixedDistances!: HuffmanCode;
+let literals!: HuffmanCode;
+let distances!: HuffmanCode;
+let codeLengths!: HuffmanCode;
+let lengths!: Uint8Array;
+/** The payload and the end of the last block; some bytes behind it are read ahead, and using them is found out. */
+let input!: Buffer;
+let inputWords!: DataView;
 let inputEnd = 0;
 let at = 0;
 let bits = 0;
 let count = 0;
-/** Of the message at hand, `output[0, end)` is there; matches are copied four bytes at a time, over their end. */
-const output: Buffer = Buffer.alloc(MOST_INFLATED + 4);
-const outputWords: DataView = new DataView(output.buffer, output.byteOffset);
+/** Of the message, `output[0, end)` is there; matches are copied four bytes at a time, over their end. */
+let output!: Buffer;
+let outputWords!: DataView;
 let end = 0;
+
+function makeMemory(): void {
+  fixedLiterals = new HuffmanCode();
+  fixedDistances = new HuffmanCode();
+  literals = new HuffmanCode();
+  distances = new HuffmanCode();
+  codeLengths = new HuffmanCode();
+  fixedLiterals.make(
+    Uint8Array.from({ length: 288 }, (_, symbol) => fixedLength(symbol)),
+    0,
+    288,
+    false,
+  );
+  // §3.2.6: 30 and 31 "will never actually occur", but take part in the code
+  fixedDistances.make(new Uint8Array(32).fill(5), 0, 32, false);
+  lengths = new Uint8Array(320);
+  input = Buffer.alloc(SMALL_PAYLOAD + 32);
+  inputWords = new DataView(input.buffer, input.byteOffset);
+  output = Buffer.alloc(MAX_INFLATED + 4);
+  outputWords = new DataView(output.buffer, output.byteOffset);
+  made = true;
+}
 
 /**
  * Inflates the payload of a message (RFC 7692 §7.2.2) of {@link SMALL_PAYLOAD} bytes at most.
@@ -108,6 +129,7 @@ let end = 0;
  * @returns the data, which is the caller's; null when zlib has to do it
  */
 export function inflateBlocks(payload: Buffer, window: Window): Buffer | null {
+  if (!made) makeMemory();
   input.set(payload);
   inputEnd = payload.length + TAIL.length;
   inputWords.setUint32(payload.length, 0x0000ffff);
@@ -124,8 +146,8 @@ export function inflateBlocks(payload: Buffer, window: Window): Buffer | null {
 function inflate(window: Window): boolean {
   for (;;) {
     const header = take(3);
-    // The input is over, or BFINAL is 1
-    if (at - (count >> 3) > inputEnd || (header & 1) !== 0) return false;
+    // The input is over
+    if (at - (count >> 3) > inputEnd) return false;
     const type = header >> 1;
     if (type === 0) {
       if (!copyStored()) return false;
@@ -133,7 +155,15 @@ function inflate(window: Window): boolean {
     } else if (type === 1) {
       if (!inflateBlock(fixedLiterals, fixedDistances, window)) return false;
     } else if (type === 3 || !readCodes() || !inflateBlock(literals, distances, window)) return false;
+    if ((header & 1) !== 0) skipToByte();
   }
+}
+
+/** Leaves the rest of the current byte; whole bytes that were read ahead are not part of it. */
+function skipToByte(): void {
+  at -= count >> 3;
+  bits = 0;
+  count = 0;
 }
 
 /** The next `n` bits, 16 at most. */
@@ -150,15 +180,13 @@ function take(n: number): number {
 
 /** §3.2.4 "Non-compressed blocks". */
 function copyStored(): boolean {
-  // "Any bits of input up to the next byte boundary are ignored": whole bytes that were read ahead are not
-  at -= count >> 3;
-  bits = 0;
-  count = 0;
+  // "Any bits of input up to the next byte boundary are ignored"
+  skipToByte();
   if (at + 4 > inputEnd) return false;
   const length = input.readUInt16LE(at);
   if ((length ^ 0xffff) !== input.readUInt16LE(at + 2)) return false;
   at += 4;
-  if (at + length > inputEnd || end + length > MOST_INFLATED) return false;
+  if (at + length > inputEnd || end + length > MAX_INFLATED) return false;
   if (length > 0) end += input.copy(output, end, at, at + length);
   at += length;
   return true;
@@ -172,7 +200,7 @@ function readCodes(): boolean {
   if (literalCount > 286 || distanceCount > 30) return false;
   lengths.fill(0, 0, 19);
   for (let i = 0; i < lengthCount; i++) lengths[lengthOrder[i]!] = take(3);
-  if (!codeLengths.make(lengths, 0, 19)) return false;
+  if (!codeLengths.make(lengths, 0, 19, false)) return false;
   const total = literalCount + distanceCount;
   for (let i = 0; i < total; ) {
     const symbol = decode(codeLengths);
@@ -186,7 +214,7 @@ function readCodes(): boolean {
     lengths.fill(symbol === 16 ? lengths[i - 1]! : 0, i, i + repeat);
     i += repeat;
   }
-  return literals.make(lengths, 0, literalCount) && distances.make(lengths, literalCount, total);
+  return literals.make(lengths, 0, literalCount, true) && distances.make(lengths, literalCount, total, true);
 }
 
 /** The next symbol; negative when there is none of these bits. */
@@ -233,7 +261,7 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
   let left = count;
   let to = end;
   for (;;) {
-    if (from > inputEnd + 3 || to > MOST_INFLATED) return false;
+    if (from > inputEnd + 3 || to > MAX_INFLATED) return false;
     ahead |= source.getInt32(from, true) << left;
     from += (31 - left) >> 3;
     left |= 24;
@@ -286,7 +314,7 @@ function inflateBlock(literalCode: HuffmanCode, distanceCode: HuffmanCode, windo
     let place = to - (base & 0xffff) - (ahead & ((1 << more) - 1));
     ahead >>>= more;
     left -= more;
-    if (stop > MOST_INFLATED) return false;
+    if (stop > MAX_INFLATED) return false;
     if (place < 0) {
       // In the window, and perhaps on from there
       const back = window.end + place;
