@@ -106,8 +106,8 @@ export class InflateStream {
     if (this.#mark !== null) raw.end(this.#input);
     else {
       raw.write(this.#input, () => {
-        // Called as well when it is destroyed. When it ended within the payload, 'end' has the rest inflated
-        if (raw !== this.#raw || raw.destroyed || raw.bytesWritten < this.#written) return;
+        // It ended within the payload: 'end' has the rest inflated, if it has not already
+        if (raw !== this.#raw || raw.bytesWritten < this.#written) return;
         this.#working = this.#last;
         this.#used = true;
         this.#onready();
