@@ -113,11 +113,8 @@ export class EndpointOutput {
 
   /** Bytes that {@link take} would give, if it took all. */
   get pending(): number {
-    const pong = this.#pong;
-    const urgent = this.#urgent === null ? 0 : this.#urgent.size;
-    return (
-      this.#writer.size + urgent + (pong === null ? 0 : headerSize(pong.length, this.masks) + pong.length)
-    );
+    const { size } = this.#writer;
+    return this.congested ? size + this.#urgentSize : size;
   }
 
   /**
@@ -156,6 +153,17 @@ export class EndpointOutput {
     }
     this.#urgent ??= new FrameWriter(this.masks);
     this.#urgent.frame(first, payload);
+  }
+
+  /** Bytes of memory that {@link pending} takes beside its bytes, about. */
+  get overhead(): number {
+    return this.#writer.cost - this.#writer.size;
+  }
+
+  get #urgentSize(): number {
+    const pong = this.#pong;
+    const urgent = this.#urgent === null ? 0 : this.#urgent.size;
+    return pong === null ? urgent : urgent + headerSize(pong.length, this.masks) + pong.length;
   }
 
   #assertNotClosed(): void {

@@ -43,7 +43,7 @@ export class Endpoint extends EndpointOutput {
   received = 0;
   /** Limit of a binary message, in bytes; see {@link limit}. */
   maxMessageSize: number;
-  /** Limit of a text message, in bytes. */
+  /** Limit of a text message, in bytes; at most the other one. */
   maxTextSize: number;
 
   /** A message was begun and not finished. */
@@ -178,7 +178,8 @@ export class Endpoint extends EndpointOutput {
 
   #count(length: number): void {
     this.received += length;
-    this.checkSize(this.received);
+    // The smaller limit of the two, so that most sizes take one comparison
+    if (this.received > this.maxTextSize) this.checkSize(this.received);
   }
 
   #onData(chunk: Buffer, start: number, end: number, last: boolean): EndpointEvent {
