@@ -51,10 +51,8 @@ export type {
   MessageEncoder,
 } from './protocol/extension.js';
 export type { PreparedMessage } from './protocol/prepared-message.js';
-export { type AcceptOptions, type Authentication, accept } from './server/accept.js';
-export {
-  type CloseOptions,
-  WebSocketServer,
-  type WebSocketServerEvents,
-  type WebSocketServerOptions,
-} from './server/websocket-server.js';
+export { accept } from './server/accept.js';
+export type { AcceptOptions, Authentication } from './server/accept-options.js';
+export type { HttpServer } from './server/dispatcher.js';
+export type { CloseOptions, WebSocketServerOptions } from './server/server-options.js';
+export { WebSocketServer, type WebSocketServerEvents } from './server/websocket-server.js';

@@ -10,7 +10,7 @@
  *     handshake                 no I/O; node:crypto
  *     protocol                  no I/O; node:buffer, node:crypto
  *     errors.ts  options.ts     import nothing
- *     turn.ts                   imports nothing; sets an immediate
+ *     turn.ts  deadline.ts      import nothing; set timers and immediates
  */
 
 import { posix } from 'node:path';
@@ -45,6 +45,7 @@ const layers = new Map<string, Layer>([
   ['errors', { rank: 0, pure: true, builtins: [] }],
   ['options', { rank: 0, pure: true, builtins: [] }],
   ['turn', { rank: 0, builtins: [] }],
+  ['deadline', { rank: 0, builtins: [] }],
 ]);
 
 const maxLines = 350;

@@ -1,6 +1,7 @@
 /** RFC 6455 §4.1: a client opens a connection. */
 import { Socket } from 'node:net';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
+import { deadline } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
 import { parseUri } from '../handshake/uri.js';
 import { type ConnectOptions, resolveConnectOptions } from './options.js';
@@ -11,7 +12,7 @@ import { follow } from './redirect.js';
  * (`ws+unix:/path/to/socket:/resource`). A user in the URL is sent as basic authentication.
  *
  * Rejects with a SyntaxError for the URL, and a TypeError or RangeError for an option, before anything is sent;
- * with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` behind
+ * with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` after
  * `handshakeTimeout`, the reason of `signal` when that aborts.
  *
  * @example
@@ -29,9 +30,9 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
   const controller = new AbortController();
   const aborted = (): void => controller.abort(signal?.reason);
   signal?.addEventListener('abort', aborted);
-  const timer = setTimeout(() => {
+  const limit = deadline(handshakeTimeout, () => {
     controller.abort(new TimeoutError(`The opening handshake took more than ${handshakeTimeout} ms`));
-  }, handshakeTimeout);
+  });
   try {
     const { socket, head, subprotocol, extensions } = await follow(
       String(url),
@@ -40,15 +41,20 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
       controller.signal,
     );
     if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
-    return new WebSocketConnection(socket, {
-      role: 'client',
-      options: connection,
-      subprotocol,
-      extensions,
-      head,
-    });
+    try {
+      return new WebSocketConnection(socket, {
+        role: 'client',
+        options: connection,
+        subprotocol,
+        extensions,
+        head,
+      });
+    } catch (error) {
+      socket.on('error', () => {}).destroy();
+      throw error;
+    }
   } finally {
-    clearTimeout(timer);
+    limit.cancel();
     signal?.removeEventListener('abort', aborted);
   }
 }

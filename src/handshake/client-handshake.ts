@@ -76,7 +76,8 @@ export function requestFields(
  *     Upgrade is not "websocket", once                     HandshakeError
  *     Connection has no element "Upgrade"                  HandshakeError
  *     Sec-WebSocket-Accept absent, repeated or wrong       HandshakeError
- *     an extension not offered, refused, or there twice    HandshakeError
+ *     an extension not offered or refused                  HandshakeError
+ *     more than one extension: an endpoint uses one        HandshakeError
  *     a subprotocol not offered, or more than one          HandshakeError
  *
  * @throws HandshakeError with the status and header fields of the response.
@@ -110,7 +111,7 @@ export function checkResponse(response: ResponseHead, offer: ClientOffer): Agree
   };
 }
 
-/** §9.1: the response may hold only what was offered, each extension once, and no RSV bit may have two owners. */
+/** §9.1: the response may hold only what was offered; and one extension only, as an endpoint uses no more. */
 function confirmExtensions(
   fields: Fields,
   factories: readonly ExtensionFactory[],
@@ -118,25 +119,14 @@ function confirmExtensions(
 ): readonly Extension[] {
   const value = fields.list('sec-websocket-extensions');
   if (value === undefined) return [];
-  const extensions: Extension[] = [];
+  const elements = parseExtensions(value) ?? fail(`Malformed Sec-WebSocket-Extensions: ${value}`);
+  if (elements.length > 1) return fail(`Server chose more than one extension: ${value}`);
+  const { name, parameters } = elements[0]!;
+  const factory = factories.find((candidate) => candidate.name === name);
+  if (factory === undefined) return fail(`Server chose an extension that was not offered: ${name}`);
   try {
-    let rsv = 0;
-    for (const { name, parameters } of parseExtensions(value) ??
-      fail(`Malformed Sec-WebSocket-Extensions: ${value}`)) {
-      const factory = factories.find((candidate) => candidate.name === name);
-      if (factory === undefined) return fail(`Server chose an extension that was not offered: ${name}`);
-      if (extensions.some((extension) => extension.name === name)) {
-        return fail(`Server chose an extension twice: ${name}`);
-      }
-      const extension = factory.confirm(parameters);
-      extensions.push(extension);
-      if ((rsv & extension.rsv) !== 0) fail(`Server chose extensions that exclude each other: ${value}`);
-      rsv |= extension.rsv;
-    }
+    return [factory.confirm(parameters)];
   } catch (error) {
-    for (const extension of extensions) extension.close();
-    if (error instanceof HandshakeError) throw error;
-    fail(`Server chose extension parameters that do not fit the offer: ${value}`, error);
+    return fail(`Server chose extension parameters that do not fit the offer: ${value}`, error);
   }
-  return extensions;
 }

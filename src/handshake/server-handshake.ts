@@ -62,7 +62,7 @@ export interface ServerHandshake {
 export interface ServerChoice {
   /** One that was offered; `''` for none, which is the default. */
   readonly subprotocol?: string;
-  /** Extensions that the server can speak. Default none. */
+  /** Extensions that the server can speak; one of them at most is agreed on. Default none. */
   readonly extensions?: readonly ExtensionFactory[];
   /** More header fields. */
   readonly headers?: HeaderRecord;
@@ -159,30 +159,20 @@ export function pathOf(target: string): string | null {
 }
 
 /**
- * §9.1: the client's order is its preference. The first offer of each extension that the server can take is taken,
- * unless it needs an RSV bit that one before it owns.
+ * §9.1: the client's order is its preference. The first offer that the server accepts is agreed on, and no other: an
+ * endpoint uses one extension.
  */
 function negotiate(
   offers: readonly ExtensionElement[],
   factories: readonly ExtensionFactory[],
 ): { accepted: ExtensionElement[]; extensions: Extension[] } {
-  const accepted: ExtensionElement[] = [];
-  const extensions: Extension[] = [];
-  let rsv = 0;
   for (const { name, parameters } of offers) {
     const factory = factories.find((candidate) => candidate.name === name);
-    if (factory === undefined || accepted.some((element) => element.name === name)) continue;
-    const taken = factory.accept(parameters);
-    if (taken === null) continue;
-    if ((taken.extension.rsv & rsv) !== 0) {
-      taken.extension.close();
-      continue;
-    }
-    rsv |= taken.extension.rsv;
-    accepted.push({ name, parameters: taken.parameters });
-    extensions.push(taken.extension);
+    const agreed = factory?.accept(parameters) ?? null;
+    if (agreed === null) continue;
+    return { accepted: [{ name, parameters: agreed.parameters }], extensions: [agreed.extension] };
   }
-  return { accepted, extensions };
+  return { accepted: [], extensions: [] };
 }
 
 function badRequest(body: string): Rejection {

@@ -2,32 +2,48 @@
 
 import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { type Deadline, deadline } from '../deadline.js';
+import { refuse } from './refuse.js';
 
-/** An HTTP server that gives a request so much time, and can be stopped with all of its sockets. */
+/** On a socket: the deadline of its request. */
+const kRequest = Symbol('request');
+
+type Limited = Duplex & { [kRequest]?: Deadline };
+
+/** An HTTP server that limits the time of a request head, and can be stopped with all of its sockets. */
 export class OwnServer {
   readonly server: Server;
   readonly #refused: Set<Duplex> = new Set();
   #stopped: Promise<void> | undefined;
 
-  /** A request head that takes longer than `timeout` milliseconds is answered with 408 before they are over. */
+  /**
+   * A connection without a request head after `timeout` milliseconds is answered with 408. `node:http` has such timeouts,
+   * but they also end requests that arrived while the process stood still. One that asks for no upgrade is answered at
+   * once, and closed.
+   */
   constructor(timeout: number) {
-    const connectionsCheckingInterval = Math.ceil(timeout / 10);
-    const headersTimeout = Math.max(1, timeout - connectionsCheckingInterval);
-    this.server = createServer({
-      connectionsCheckingInterval,
-      headersTimeout,
-      requestTimeout: headersTimeout,
+    this.server = createServer({ headersTimeout: 0, requestTimeout: 0 });
+    this.server.on('connection', (socket: Limited) => {
+      socket[kRequest] = deadline(timeout, () => {
+        refuse(socket, { status: 408 });
+        this.refused(socket);
+      });
+      socket.once('close', onClose);
+    });
+    this.server.on('upgrade', (_request, socket: Limited) => {
+      socket[kRequest]?.cancel();
+      socket.off('close', onClose);
     });
   }
 
-  /** The upgrade was refused: `node:http` knows nothing of the socket any more, which lingers for its peer to read why. */
+  /** The upgrade was refused: `node:http` has forgotten the socket, which stays until its peer has read why. */
   refused(socket: Duplex): void {
     if (socket.closed) return;
     this.#refused.add(socket);
     socket.once('close', () => this.#refused.delete(socket));
   }
 
-  /** Takes no more connections. */
+  /** Accepts no more connections. */
   stop(): void {
     // Without a name to look up, listen() is done at once; with one, it may come to an end only later.
     if (!this.server.listening) this.server.once('listening', () => this.server.close());
@@ -40,4 +56,8 @@ export class OwnServer {
     for (const socket of this.#refused) socket.destroy();
     await this.#stopped;
   }
+}
+
+function onClose(this: Limited): void {
+  this[kRequest]?.cancel();
 }

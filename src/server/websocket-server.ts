@@ -1,60 +1,33 @@
 /** A WebSocket server: RFC 6455 §4.2 for the opening handshakes, §7.1.1 and §7.4.1 (1001) for its end. */
 
 import { EventEmitter, setMaxListeners } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SendOptions } from '../connection/connection-types.js';
 import type { BytesLike } from '../connection/payload.js';
 import { prepareMessage } from '../connection/prepare-message.js';
 import { goAway, WebSocketConnection } from '../connection/websocket-connection.js';
-import { HandshakeError } from '../errors.js';
+import { deadline } from '../deadline.js';
+import { ConnectionClosedError, HandshakeError, ProtocolError, TimeoutError } from '../errors.js';
 import { pathOf, type Rejection } from '../handshake/server-handshake.js';
-import { checkNames, checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
-import { closeBody } from '../protocol/close-frame.js';
-import {
-  type AcceptOptions,
-  acceptOptionNames,
-  type ResolvedAcceptOptions,
-  resolveAcceptOptions,
-  type UpgradeResult,
-  upgrade,
-} from './accept.js';
-import { dispatch } from './dispatcher.js';
+import { checkUpgrade, type UpgradeContext, type UpgradeResult, upgrade } from './accept.js';
+import { type ResolvedAcceptOptions, resolveAcceptOptions } from './accept-options.js';
+import { dispatch, type HttpServer } from './dispatcher.js';
 import { OwnServer } from './own-server.js';
+import {
+  type CloseOptions,
+  checkServerOptions,
+  resolveCloseOptions,
+  type WebSocketServerOptions,
+} from './server-options.js';
 
-/** Options of {@link WebSocketServer}: exactly one of `port`, `server` and `noServer`, and those of `accept()`. */
-export interface WebSocketServerOptions extends AcceptOptions {
-  /** Listens on a port of its own; 0 for any that is free. */
-  readonly port?: number;
-  /** With `port`: the address to listen on. Default: all of them. */
-  readonly host?: string;
-  /** With `port`: how many connections the system may queue. Default 511. */
-  readonly backlog?: number;
-  /** Takes the upgrade requests of this server, which stays the application's: `close()` does not close it. */
-  readonly server?: Server | HttpsServer;
-  /** Takes no requests by itself: the application calls `handleUpgrade()`. */
-  readonly noServer?: boolean;
-  /**
-   * Takes only requests for this path, compared without the query; others are answered with 404, unless another
-   * server or `upgrade` listener may know them. Default: every path.
-   */
-  readonly path?: string;
-  /** Most connections at a time, handshakes under way included; 503 beyond. Default `Infinity`. */
-  readonly maxConnections?: number;
-}
+/** Header fields that node:http shows where `maxHeadersCount` is not set: 2000 names and values. */
+const MAX_HEADERS_COUNT = 1000;
 
-/** Options of {@link WebSocketServer.close}. */
-export interface CloseOptions {
-  /** Close code for all connections. Default 1001, going away. */
-  readonly code?: number;
-  /** Close reason, at most 123 bytes of UTF-8. Default empty. */
-  readonly reason?: string;
-  /** Milliseconds to wait for the peers, before the sockets are destroyed. Default 5_000. */
-  readonly timeout?: number;
-}
+/** Milliseconds of one turn of the event loop in which `close()` visits connections. */
+const MAX_SLICE = 2;
 
 /** Events of {@link WebSocketServer}. */
 export interface WebSocketServerEvents {
@@ -64,25 +37,14 @@ export interface WebSocketServerEvents {
   rejected: [error: HandshakeError, request: IncomingMessage];
   /** With `port`: it can be connected to. */
   listening: [];
-  /** With `port`: it could not listen. Thrown when nobody listens, as by every server of Node.js. */
+  /**
+   * With `port`: it could not listen. Or an async listener of this server has rejected, other than by the end of the
+   * connection that it was called with. Thrown where there is no listener, as by every emitter of Node.js.
+   */
   error: [error: Error];
   /** `close()` is complete. */
   close: [];
 }
-
-/** Header fields that node:http shows where `maxHeadersCount` is not set: 2000 names and values. */
-const MAX_HEADERS_COUNT = 1000;
-
-const optionNames = [
-  ...acceptOptionNames,
-  'port',
-  'host',
-  'backlog',
-  'server',
-  'noServer',
-  'path',
-  'maxConnections',
-];
 
 /**
  * Accepts WebSocket connections: on a port of its own, on a given HTTP or HTTPS server, or by hand.
@@ -94,7 +56,9 @@ const optionNames = [
  * });
  * ```
  *
- * No peer can make it throw: what a peer does wrong in the handshake is answered, and told by `rejected`.
+ * No peer can make it throw: what a peer does wrong in the handshake is answered, and reported by `rejected`. Listeners
+ * may be async. One of `connection` that rejects because its own connection has ended is no failure; any other
+ * rejection closes the connection with 1011 and is emitted as `error`.
  */
 export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #options: ResolvedAcceptOptions;
@@ -104,7 +68,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #closing: AbortController = new AbortController();
   /** With the option `port`. */
   readonly #own: OwnServer | undefined;
-  readonly #server: Server | HttpsServer | undefined;
+  readonly #server: HttpServer | undefined;
   readonly #detach: (() => void) | undefined;
   /** One for all connections: a closure made in each handshake would keep the request for as long as they live. */
   readonly #onClose: (this: WebSocketConnection) => void;
@@ -114,22 +78,15 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
 
   /** Throws a TypeError or RangeError for options that are wrong, by name. */
   constructor(options: WebSocketServerOptions) {
-    super();
-    checkNames(options, optionNames);
-    const { port, server, noServer = false, path, signal } = options;
-    if (Number(port !== undefined) + Number(server !== undefined) + Number(noServer) !== 1) {
-      throw new TypeError('Expected exactly one of the options port, server and noServer');
-    }
-    if (port === undefined && (options.host !== undefined || options.backlog !== undefined)) {
-      throw new TypeError('Options host and backlog need the option port');
-    }
-    if (path !== undefined) checkPath(path);
+    super({ captureRejections: true });
+    this.#maxConnections = checkServerOptions(options);
+    const { port, server, path, signal } = options;
     const closing = this.#closing.signal;
     this.#options = resolveAcceptOptions({
       ...options,
       signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
     });
-    // One listener for each handshake under way is no leak.
+    // One listener for each handshake in progress is no leak.
     setMaxListeners(0, this.#options.signal!);
     const forget = (ws: WebSocketConnection): void => {
       this.#connections.delete(ws);
@@ -139,13 +96,6 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       forget(this);
     };
     this.#path = path;
-    this.#maxConnections = checkNumber(
-      'maxConnections',
-      options.maxConnections,
-      Number.POSITIVE_INFINITY,
-      0,
-      Number.POSITIVE_INFINITY,
-    );
     if (port !== undefined) {
       this.#own = new OwnServer(this.#options.handshakeTimeout);
       this.#own.server.on('listening', () => this.emit('listening'));
@@ -153,11 +103,14 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     }
     this.#server = this.#own?.server ?? server;
     if (this.#server !== undefined) {
-      // Nobody else takes requests of a server of its own
-      const shared = this.#own === undefined ? path : undefined;
-      const http = this.#server;
-      this.#detach = dispatch(http, shared, (request, socket, head) => {
-        this.#upgrade(request, socket, head, http.maxHeadersCount ?? MAX_HEADERS_COUNT);
+      const http = this.#server as { readonly maxHeadersCount?: number | null };
+      this.#detach = dispatch(this.#server, {
+        // Nothing else serves the paths of a server of its own
+        path: this.#own === undefined ? path : undefined,
+        handshakeTimeout: this.#options.handshakeTimeout,
+        upgrade: (request, socket, head, responses) => {
+          this.#upgrade(request, socket, head, http.maxHeadersCount ?? MAX_HEADERS_COUNT, responses);
+        },
       });
     }
     this.#own?.server.listen({ port, host: options.host, backlog: options.backlog });
@@ -175,11 +128,21 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
 
   /**
    * Answers one upgrade request by hand, with the options of this server, as `accept()` does. The connection also
-   * joins `connections` and is told by `connection`.
+   * joins `connections` and is emitted as `connection`.
    *
-   * @throws HandshakeError when the request was refused; the peer has been answered then.
+   * Rejects with a HandshakeError when the request was refused; the peer has been answered then, and `rejected` emitted,
+   * so that the promise need not be awaited: it never is an unhandled rejection. Rejects with a TypeError, which is one,
+   * for an argument that is no request, socket or head.
    */
-  async handleUpgrade(
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<WebSocketConnection> {
+    const wrong = attemptTo(() => checkUpgrade(request, socket, head));
+    if (wrong !== undefined) return Promise.reject(wrong);
+    const upgraded = this.#handleUpgrade(request, socket, head);
+    upgraded.catch(ignore);
+    return upgraded;
+  }
+
+  async #handleUpgrade(
     request: IncomingMessage,
     socket: Duplex,
     head: Uint8Array,
@@ -203,15 +166,13 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
 
   /**
    * Shuts down: refuses new handshakes with 503, closes every connection with 1001 (RFC 6455 §7.4.1), destroys those
-   * that are not closed when the time is over, and closes its own HTTP server. Further calls return the same promise.
+   * that are not closed when the time is over, and closes its own HTTP server. Many connections are closed over several
+   * turns of the event loop, so that none of them is long. Further calls return the same promise.
    *
    * @throws TypeError or RangeError for a code or reason that must not be sent, or a wrong timeout; nothing is closed.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    const { code = CloseCode.GoingAway, reason = '' } = options;
-    checkNames(options, ['code', 'reason', 'timeout']);
-    closeBody(code, reason);
-    const timeout = checkNumber('timeout', options.timeout, 5_000, 0, 0x7fff_ffff);
+    const { code, reason, timeout } = resolveCloseOptions(options);
     this.#closed ??= this.#shutDown(code, reason, timeout);
     return this.#closed;
   }
@@ -224,18 +185,29 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   async #shutDown(code: number, reason: string, timeout: number): Promise<void> {
     this.#closing.abort();
     this.#own?.stop();
-    for (const ws of this.#connections) goAway(ws, code, reason);
-    const timer = setTimeout(() => {
-      for (const ws of this.#connections) ws.terminate();
-    }, timeout);
-    await new Promise<void>((resolve) => {
+    const limit = deadline(timeout, () => this.#visit((ws) => ws.terminate()));
+    const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
-      this.#checkIdle();
     });
-    clearTimeout(timer);
+    await this.#visit((ws) => goAway(ws, code, reason));
+    this.#checkIdle();
+    await idle;
+    limit.cancel();
     await this.#own?.destroy();
     this.#detach?.();
     this.emit('close');
+  }
+
+  /** Visits all connections that are not closed, in slices of time. */
+  async #visit(visit: (ws: WebSocketConnection) => unknown): Promise<void> {
+    let began = performance.now();
+    for (const ws of [...this.#connections]) {
+      if (performance.now() - began > MAX_SLICE) {
+        await new Promise((resolve) => setImmediate(resolve));
+        began = performance.now();
+      }
+      if (ws.state !== 'closed') visit(ws);
+    }
   }
 
   /** As {@link handleUpgrade}, without a promise where nothing has to be waited for. */
@@ -243,22 +215,45 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     request: IncomingMessage,
     socket: Duplex,
     head: Uint8Array,
-    mostFields: number,
+    maxFields: number,
+    responses?: ReadonlySet<ServerResponse>,
   ): UpgradeResult | Promise<UpgradeResult> {
-    const refusal = this.#refusal(request);
+    const context: UpgradeContext = { refusal: this.#refusal(request), maxFields, responses };
     this.#handshakes++;
-    const result = upgrade(request, socket, head, this.#options, refusal, mostFields);
+    const result = upgrade(request, socket, head, this.#options, context);
     if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket));
     return this.#settle(result, request, socket);
   }
 
+  /** An async listener has rejected; `args` are those of the event. Node.js calls it in a tick of its own. */
+  #onRejection(error: Error, event: unknown, args: readonly unknown[]): void {
+    if (event === 'error') throw error;
+    const [ws] = args;
+    if (event === 'connection' && ws instanceof WebSocketConnection) {
+      if (isEndOf(ws, error)) return;
+      goAway(ws, CloseCode.InternalError, '');
+    }
+    this.emit('error', error);
+  }
+
+  static {
+    WebSocketServer.prototype[EventEmitter.captureRejectionSymbol] = function (
+      this: WebSocketServer,
+      error,
+      event,
+      ...args
+    ) {
+      this.#onRejection(error, event, args);
+    };
+  }
+
   #settle(result: UpgradeResult, request: IncomingMessage, socket: Duplex): UpgradeResult {
     this.#handshakes--;
-    // Told in a tick of its own: what a listener throws is no failure of the handshake.
+    // Emitted in a tick of its own: what a listener throws is no failure of the handshake.
     if (result instanceof WebSocketConnection) {
       this.#connections.add(result);
       result.on('close', this.#onClose);
-      process.nextTick(tellConnection, this, result, request);
+      process.nextTick(emitConnection, this, result, request);
       if (this.#closed !== undefined) goAway(result, CloseCode.GoingAway, '');
     } else {
       this.#own?.refused(socket);
@@ -279,14 +274,28 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 }
 
-function tellConnection(server: WebSocketServer, ws: WebSocketConnection, request: IncomingMessage): void {
+function emitConnection(server: WebSocketServer, ws: WebSocketConnection, request: IncomingMessage): void {
   server.emit('connection', ws, request);
 }
 
-function checkPath(path: string): void {
-  const visible =
-    typeof path === 'string' && [...path].every((c) => c > ' ' && c < '\x7f' && c !== '?' && c !== '#');
-  if (!visible || !path.startsWith('/')) {
-    throw new TypeError(`Option path is not the path of a URL: ${JSON.stringify(path)}`);
+/**
+ * Whether an error is the end of this connection, as its methods reject with it.
+ *
+ * LEAD: to be replaced by the predicate of this name in connection/websocket-connection.ts.
+ */
+function isEndOf(ws: WebSocketConnection, error: unknown): boolean {
+  const ends = [ConnectionClosedError, ProtocolError, TimeoutError];
+  return ws.state !== 'open' && ends.some((End) => error instanceof End);
+}
+
+/** What `call` throws; undefined when it does not. */
+function attemptTo(call: () => void): unknown {
+  try {
+    call();
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }
+
+function ignore(): void {}

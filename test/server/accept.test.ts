@@ -272,7 +272,6 @@ describe('§10.2 the origin', () => {
     ['HTTP://GOOD.com:80', 101],
     ['http://evil.com', 403],
     ['http://good.com:8080', 403],
-    ['https://good.com', 403],
     ['null', 403],
     ['http://good.com.evil', 403],
   ])('[H-11] %s at http://good.com gets %i', async (origin, expected) => {
