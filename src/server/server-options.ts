@@ -72,11 +72,9 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
   return checkNumber('maxConnections', options.maxConnections, unlimited, 0, unlimited);
 }
 
-/** Servers that upgrade have the property, also HTTP/2 ones with `allowHTTP1`; other `net.Server`s have not. */
+/** Whether it speaks HTTP/1.1: of the servers of `node:net`, `tls` and `http2`, those have this property that do. */
 function isHttpServer(server: unknown): boolean {
-  return (
-    typeof server === 'object' && server !== null && 'maxHeadersCount' in server && 'listeners' in server
-  );
+  return typeof server === 'object' && server !== null && 'headersTimeout' in server && 'listeners' in server;
 }
 
 /** Checks {@link CloseOptions} and fills in the defaults; throws a TypeError or RangeError by name. */
