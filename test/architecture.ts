@@ -11,6 +11,7 @@
  *     protocol                  no I/O; node:buffer, node:crypto
  *     errors.ts  options.ts     import nothing
  *     turn.ts  deadline.ts      import nothing; set timers and immediates
+ *     abort.ts                  imports nothing; listens to signals
  */
 
 import { posix } from 'node:path';
@@ -46,6 +47,7 @@ const layers = new Map<string, Layer>([
   ['options', { rank: 0, pure: true, builtins: [] }],
   ['turn', { rank: 0, builtins: [] }],
   ['deadline', { rank: 0, builtins: [] }],
+  ['abort', { rank: 0, pure: true, builtins: [] }],
 ]);
 
 const maxLines = 350;

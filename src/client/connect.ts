@@ -1,5 +1,6 @@
 /** RFC 6455 §4.1: a client opens a connection. */
 import { Socket } from 'node:net';
+import { onAbort } from '../abort.js';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
@@ -28,8 +29,7 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
   const { signal, handshakeTimeout, connection } = resolved;
   signal?.throwIfAborted();
   const controller = new AbortController();
-  const aborted = (): void => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', aborted);
+  const stop = onAbort(signal, (reason) => controller.abort(reason));
   const limit = deadline(handshakeTimeout, () => {
     controller.abort(new TimeoutError(`The opening handshake took more than ${handshakeTimeout} ms`));
   });
@@ -55,6 +55,6 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
     }
   } finally {
     limit.cancel();
-    signal?.removeEventListener('abort', aborted);
+    stop();
   }
 }

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { onAbort } from '../abort.js';
 import { deadline } from '../deadline.js';
 import { ownOrigins } from '../handshake/origin.js';
 import type { Rejection, ServerHandshake } from '../handshake/server-handshake.js';
@@ -67,19 +68,18 @@ async function inTime(
       controller.abort();
     };
   });
-  const onAbort = (): void => stop(closing);
   const onGone = (): void => stop('The peer is gone');
   const limit = deadline(options.handshakeTimeout, () => stop('The opening handshake took too long'));
   // The peer may reset at any moment, and node:http has removed its own listener from the socket
   socket.on('error', ignore).once('close', onGone).once('end', onGone);
   const reading = readEarly(socket);
-  options.signal?.addEventListener('abort', onAbort);
+  const unlisten = onAbort(options.signal, () => stop(closing));
   try {
     const rejection = await Promise.race([stopped, decide(controller.signal)]);
     return rejection ?? { early: reading.early };
   } finally {
     limit.cancel();
-    options.signal?.removeEventListener('abort', onAbort);
+    unlisten();
     await reading.stop();
     socket.off('error', ignore).off('close', onGone).off('end', onGone);
   }

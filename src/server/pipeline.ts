@@ -5,6 +5,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { onAbort } from '../abort.js';
 import { deadline } from '../deadline.js';
 
 /** On a socket: its responses that are not sent yet. A WeakMap would cost each handshake some microseconds. */
@@ -51,17 +52,17 @@ export function afterResponses(
       if (responses.size === 0) done();
     };
     const limit = deadline(timeout, stop);
+    let unlisten = (): void => {};
     const done = (): void => {
       limit.cancel();
-      signal?.removeEventListener('abort', stop);
+      unlisten();
       socket.off('close', done);
       for (const response of responses) response.off('close', check);
       resolve();
     };
-    signal?.addEventListener('abort', stop);
     socket.once('close', done);
     for (const response of responses) response.once('close', check);
-    if (signal?.aborted) stop();
+    unlisten = onAbort(signal, stop);
   });
 }
 

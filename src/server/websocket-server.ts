@@ -1,6 +1,6 @@
 /** A WebSocket server: RFC 6455 §4.2 for the opening handshakes, §7.1.1 and §7.4.1 (1001) for its end. */
 
-import { EventEmitter, setMaxListeners } from 'node:events';
+import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -26,8 +26,12 @@ import {
 /** Header fields that node:http shows where `maxHeadersCount` is not set: 2000 names and values. */
 const MAX_HEADERS_COUNT = 1000;
 
-/** Milliseconds of one turn of the event loop in which `close()` visits connections. */
-const MAX_SLICE = 2;
+/**
+ * Milliseconds, and connections, of one turn of the event loop in which `close()` visits connections. The number is
+ * bounded too, as the end of a connection takes most of its time in ticks that come after.
+ */
+const MAX_SLICE = 1;
+const MAX_VISITS = 64;
 
 /** Events of {@link WebSocketServer}. */
 export interface WebSocketServerEvents {
@@ -86,8 +90,6 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       ...options,
       signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
     });
-    // One listener for each handshake in progress is no leak.
-    setMaxListeners(0, this.#options.signal!);
     const forget = (ws: WebSocketConnection): void => {
       this.#connections.delete(ws);
       this.#checkIdle();
@@ -201,10 +203,12 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   /** Visits all connections that are not closed, in slices of time. */
   async #visit(visit: (ws: WebSocketConnection) => unknown): Promise<void> {
     let began = performance.now();
+    let visits = 0;
     for (const ws of [...this.#connections]) {
-      if (performance.now() - began > MAX_SLICE) {
+      if (++visits > MAX_VISITS || performance.now() - began > MAX_SLICE) {
         await new Promise((resolve) => setImmediate(resolve));
         began = performance.now();
+        visits = 0;
       }
       if (ws.state !== 'closed') visit(ws);
     }

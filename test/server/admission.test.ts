@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  connect as connectTcp,
+  createServer as createTcpServer,
+  type Socket,
+} from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { HandshakeError, WebSocketServer, type WebSocketServerOptions } from '../../src/index.js';
@@ -25,7 +30,9 @@ afterEach(async () => {
   }
 });
 
-async function echo(options: WebSocketServerOptions = {}): Promise<{ server: WebSocketServer; port: number }> {
+async function echo(
+  options: WebSocketServerOptions = {},
+): Promise<{ server: WebSocketServer; port: number }> {
   const own = options.server === undefined;
   const server = new WebSocketServer(own ? { port: 0, host: '127.0.0.1', ...options } : options);
   servers.push(server.on('connection', (ws) => ws.on('message', (data) => ws.send(data))));
@@ -173,7 +180,12 @@ describe('§10.2 the origin behind a proxy', () => {
     expect(await status(port, { Origin: 'https://a.example' })).toBe(101);
     expect(await status(port, { Origin: 'https://a.example:443' })).toBe(101);
     expect(await status(port, { Host: 'a.example:8443', Origin: 'https://a.example:8443' })).toBe(101);
-    for (const Origin of ['https://b.example', 'https://a.example:8443', 'https://sub.a.example', 'wss://a.example']) {
+    for (const Origin of [
+      'https://b.example',
+      'https://a.example:8443',
+      'https://sub.a.example',
+      'wss://a.example',
+    ]) {
       expect([Origin, await status(port, { Origin })]).toEqual([Origin, 403]);
     }
     // Without trustProxy nobody may say so
@@ -198,10 +210,19 @@ describe('§10.2 the origin behind a proxy', () => {
   test('[X-23] trustProxy: X-Forwarded-Proto and X-Forwarded-Host decide', async () => {
     const { port } = await echo({ trustProxy: true });
     const rows: [number, RequestFields][] = [
-      [101, { Origin: 'https://pub.example', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pub.example' }],
+      [
+        101,
+        { Origin: 'https://pub.example', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pub.example' },
+      ],
       [101, { Origin: 'https://pub.example', 'X-Forwarded-Proto': 'wss', 'X-Forwarded-Host': 'PUB.example' }],
-      [403, { Origin: 'http://pub.example', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pub.example' }],
-      [403, { Origin: 'https://pub.example', 'X-Forwarded-Proto': 'http', 'X-Forwarded-Host': 'pub.example' }],
+      [
+        403,
+        { Origin: 'http://pub.example', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pub.example' },
+      ],
+      [
+        403,
+        { Origin: 'https://pub.example', 'X-Forwarded-Proto': 'http', 'X-Forwarded-Host': 'pub.example' },
+      ],
       [403, { Origin: 'https://a.example', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pub.example' }],
       [101, { Origin: 'https://a.example', 'X-Forwarded-Proto': 'https' }],
       // A proxy that appends has its own element last; what stands in front came with the request
@@ -232,7 +253,11 @@ describe('§10.2 the origin behind a proxy', () => {
 
 describe('a rejection', () => {
   test.each([204, 205, 304])('[X-20] with status %i has no body, whatever it says', async (status) => {
-    const rejection = { status, body: 'not to be sent', headers: { 'X-A': 'b', 'Content-Type': 'text/html' } };
+    const rejection = {
+      status,
+      body: 'not to be sent',
+      headers: { 'X-A': 'b', 'Content-Type': 'text/html' },
+    };
     const { server, port } = await echo({
       authenticate: (request) => (request.url === '/' ? true : rejection),
     });
