@@ -61,7 +61,7 @@ export const scenarios: readonly Scenario[] = [
     [
       'C-10',
       'a redirect to another host or port',
-      'Authorization, Cookie, Proxy-Authorization are not sent on',
+      'Authorization, Cookie, Proxy-Authorization and all other fields of the application are not sent on',
     ],
     ['C-11', 'a redirect from wss to ws', 'refused'],
     ['C-12', 'a URL with a bad scheme, a fragment, a bad port', 'SyntaxError before any connection'],
@@ -163,6 +163,57 @@ export const scenarios: readonly Scenario[] = [
       'X-01',
       'texts over 8 KiB sent uncompressed where an extension was negotiated; many connections in one tick',
       'each gets its own messages, never the bytes of another one',
+    ],
+    [
+      'X-06',
+      'handleUpgrade() that is not awaited, of a request that is refused, of a peer that goes, with wrong arguments',
+      'the process lives; wrong arguments are an unhandled rejection',
+    ],
+    [
+      'X-14',
+      'an upgrade for a path that nobody serves, then a reset; other upgrade listeners that write nothing',
+      'an error listener at once; 404 after handshakeTimeout, destroyed',
+    ],
+    [
+      'X-18',
+      'a redirect to another origin',
+      'only the fields of the handshake itself, no certificate; with an agent a HandshakeError that says so',
+    ],
+    [
+      'X-19',
+      'two extensions configured and offered; a server that takes both',
+      'one is agreed on; HandshakeError, socket destroyed',
+    ],
+    [
+      'X-20',
+      'status 204 with a body; FIN during authenticate; 401, then RST; an abort while a refusal is read; 30 calls on one AbortSignal',
+      'no body; signal aborted; status 401; the reason of the signal; no warning',
+    ],
+    ['X-21', 'text and close reason of a peer with terminal escapes, in sluice connect', 'printed harmless'],
+    [
+      'X-22',
+      'a pipelined upgrade in front of which an HTTP answer is pending',
+      '400 after that answer; destroyed when it does not come in time',
+    ],
+    [
+      'X-23',
+      'an https page of the same host on a plain request; an http page at a TLS server; trustProxy; encrypted: false',
+      'accepted; 403; X-Forwarded-Proto and -Host decide; not over TLS',
+    ],
+    [
+      'X-24',
+      'connect() in an instrumented process; with the agent of a proxy',
+      'connects, the fields of the trace are sent; the agent sees Upgrade and sends CONNECT',
+    ],
+    [
+      'X-28',
+      'a process that stands still for longer than a timeout, and an answer that is in the kernel',
+      'the answer is read first, nothing times out by it',
+    ],
+    [
+      'X-35',
+      'close() of a server with 19,000 connections',
+      'spread over turns of the event loop, new handshakes refused at once',
     ],
   ]),
 ];
