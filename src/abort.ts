@@ -1,11 +1,14 @@
 /** AbortSignal, for any number of calls on one signal: used by handshakes and by connections. */
 
-/** The listeners of each signal. `EventTarget` warns of a leak from the eleventh on, so that all share one of its own. */
+/**
+ * The listeners of each signal. `EventTarget` warns of a leak from the eleventh on, so that all share one of
+ * its own.
+ */
 const shared = new WeakMap<AbortSignal, Set<(reason: unknown) => void>>();
 
 /**
- * Calls `listener` with the reason once the signal aborts, at once when it has aborted already; returns what stops that.
- * `listener` must not throw.
+ * Calls `listener` with the reason once the signal aborts, at once when it has aborted already; returns what
+ * stops that. `listener` must not throw.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: (reason: unknown) => void): () => void {
   if (signal === undefined) return nothing;

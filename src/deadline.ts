@@ -9,8 +9,9 @@ export interface Deadline {
 /**
  * Calls `callback` once `ms` milliseconds are over and the event loop has polled for input after that.
  *
- * A process that was blocked or stopped runs its timers before it reads from its sockets, so that a plain timer ends
- * peers whose answers have long been in the kernel's buffers. Here those are read first, and may cancel the deadline.
+ * A process that was blocked or stopped runs its timers before it reads from its sockets, so that a plain
+ * timer ends peers whose answers have long been in the kernel's buffers. Here those are read first, and may
+ * cancel the deadline.
  *
  *     setTimeout ──▶ timers ──▶ poll: what has arrived is read ──▶ setImmediate ──▶ callback, unless cancelled
  *

@@ -31,8 +31,9 @@ export function describeError(error: unknown): string {
 }
 
 /**
- * Text of a peer, as a terminal can show it: what would move its cursor, change its settings, or turn the order of letters
- * around is written as an escape, such as `\x1b`. Line feeds and tabs stay when `lines` is true.
+ * Text of a peer, as a terminal can show it: what would move its cursor, change its settings, or turn the
+ * order of letters around is written as an escape, such as `\x1b`. Line feeds and tabs stay when `lines` is
+ * true.
  */
 export function harmless(text: string, lines = false): string {
   let shown = '';

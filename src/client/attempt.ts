@@ -25,8 +25,9 @@ const MAX_BODY = 4096;
 
 /**
  * Asks a server to switch protocols. Rejects with a HandshakeError: with status, headers and the start of the
- * body when it refused, with status 0 when no answer came; with the reason of `signal` when that aborts. When it aborts
- * while the body of a refusal is read, the refusal counts, unless it is the application that aborted.
+ * body when it refused, with status 0 when no answer came; with the reason of `signal` when that aborts. When
+ * it aborts while the body of a refusal is read, the refusal counts, unless it is the application that
+ * aborted.
  */
 export function attempt(
   uri: WebSocketUri,

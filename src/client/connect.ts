@@ -12,8 +12,8 @@ import { follow } from './redirect.js';
  * Opens a connection to a `ws:`, `wss:`, `http:` or `https:` URL, or to a Unix socket
  * (`ws+unix:/path/to/socket:/resource`). A user in the URL is sent as basic authentication.
  *
- * Rejects with a SyntaxError for the URL, and a TypeError or RangeError for an option, before anything is sent;
- * with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` after
+ * Rejects with a SyntaxError for the URL, and a TypeError or RangeError for an option, before anything is
+ * sent; with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` after
  * `handshakeTimeout`, the reason of `signal` when that aborts.
  *
  * @example

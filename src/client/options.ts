@@ -25,8 +25,8 @@ export interface ConnectOptions extends ConnectionOptions {
   /** The `Origin` field, which browsers send (§10.2). Default none. */
   readonly origin?: string;
   /**
-   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is in the
-   * README. Default false.
+   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is
+   * in the README. Default false.
    */
   readonly compression?: boolean | PermessageDeflateOptions;
   /** Other extensions to offer, best first (§9.1); a server may choose one. Default none. */
@@ -34,19 +34,22 @@ export interface ConnectOptions extends ConnectionOptions {
   /** Aborts the opening handshake; of no effect on the open connection. */
   readonly signal?: AbortSignal;
   /**
-   * Milliseconds for the opening handshake, redirects included; a `TimeoutError` beyond. An answer that arrives while
-   * this process itself stands still is in time. Default 10_000.
+   * Milliseconds for the opening handshake, redirects included; a `TimeoutError` beyond. An answer that
+   * arrives while this process itself stands still is in time. Default 10_000.
    */
   readonly handshakeTimeout?: number;
   /** Options of `tls.connect()`, such as `ca`, `cert`, `key`, `servername`, `rejectUnauthorized`. */
   readonly tls?: TlsOptions;
-  /** Makes the socket, such as that of a proxy; it sees the header fields, `Upgrade` too. Default: a socket of its own. */
+  /**
+   * Makes the socket, such as that of a proxy; it sees the header fields, `Upgrade` too. Default: a socket of
+   * its own.
+   */
   readonly agent?: Agent;
   /**
-   * Redirects to follow. To another scheme, host or port go the fields of the handshake itself, subprotocols and
-   * extensions included, and nothing else: not `headers`, not `origin`, not the user of the URL; of `tls`, only how servers
-   * are reached and checked, no certificate. With `agent` such a redirect is refused, and none leads from `wss:` to
-   * `ws:`. Default 0.
+   * Redirects to follow. To another scheme, host or port go the fields of the handshake itself, subprotocols
+   * and extensions included, and nothing else: not `headers`, not `origin`, not the user of the URL; of
+   * `tls`, only how servers are reached and checked, no certificate. With `agent` such a redirect is refused,
+   * and none leads from `wss:` to `ws:`. Default 0.
    */
   readonly maxRedirects?: number;
 }

@@ -6,8 +6,9 @@
  *     any          another                    left out                                   left out; with an agent refused
  *     wss, https   ws, http                   refused
  *
- * An application may put a secret into any field, so that no list of names tells which ones are harmless: to another
- * origin go the fields of the handshake itself only. An agent may hold a certificate or the password of a proxy.
+ * An application may put a secret into any field, so that no list of names tells which ones are harmless: to
+ * another origin go the fields of the handshake itself only. An agent may hold a certificate or the password
+ * of a proxy.
  */
 import { HandshakeError } from '../errors.js';
 import type { HeaderRecord } from '../handshake/fields.js';
@@ -16,7 +17,9 @@ import { attempt, type Switched } from './attempt.js';
 import type { ResolvedConnectOptions } from './options.js';
 
 const statuses: readonly number[] = [301, 302, 303, 307, 308];
-/** Options of `tls` that hold no secret and no name of the first server: how to reach and check any server. */
+/**
+ * Options of `tls` that hold no secret and no name of the first server: how to reach and check any server.
+ */
 const harmlessTls: readonly string[] = [
   'ca',
   'checkServerIdentity',

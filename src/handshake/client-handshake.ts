@@ -37,11 +37,11 @@ export interface Agreement {
 }
 
 /**
- * The header fields of the request, `Host` first (§4.1 items 4 to 12). `host` is a host name and, unless it is the
- * default one, a port; a `Host` among `headers` takes its place.
+ * The header fields of the request, `Host` first (§4.1 items 4 to 12). `host` is a host name and, unless it
+ * is the default one, a port; a `Host` among `headers` takes its place.
  *
- * @throws TypeError for a subprotocol that is no token or there twice, and for `headers` that hold CR, LF or NUL, or
- *   name a field of the handshake itself.
+ * @throws TypeError for a subprotocol that is no token or there twice, and for `headers` that hold CR, LF or
+ *   NUL, or name a field of the handshake itself.
  */
 export function requestFields(
   host: string,

@@ -1,27 +1,33 @@
 /**
- * RFC 6455 §4.2.2 item 4 and §10.2: which web pages may open a connection. Browsers let any page open a WebSocket to
- * any host, cookies included, and name the page in `Origin`; nobody but the server checks it.
+ * RFC 6455 §4.2.2 item 4 and §10.2: which web pages may open a connection. Browsers let any page open a
+ * WebSocket to any host, cookies included, and name the page in `Origin`; nobody but the server checks it.
  */
 
 /**
- * Which origins are allowed. Only a request with an `Origin` is checked: clients other than browsers send none.
+ * Which origins are allowed. Only a request with an `Origin` is checked: clients other than browsers send
+ * none.
  *
- * - A list of hosts (`example.com`, `localhost:3000`; over http and https, and without a port only the default one),
- *   of origins (`https://example.com`), and of either for all subdomains (`*.example.com`, `https://*.example.com`;
- *   not `example.com` itself). The origin `null` of sandboxed pages must be listed as `null`.
+ * - A list of hosts (`example.com`, `localhost:3000`; over http and https, and without a port only the
+ *   default one), of origins (`https://example.com`), and of either for all subdomains (`*.example.com`,
+ *   `https://*.example.com`; not `example.com` itself). The origin `null` of sandboxed pages must be listed
+ *   as `null`.
  * - `'*'` for every page in the world.
  * - A function.
  *
- * The default is the server's own origin: scheme, host and port as in `Host`. A page over `https` of the same host may
- * also connect where the request itself came without TLS, as a proxy may have ended it; a page over `http` may not where it
- * came with TLS. For a proxy that changes `Host`, list the public origin, or use the option `trustProxy`.
+ * The default is the server's own origin: scheme, host and port as in `Host`. A page over `https` of the same
+ * host may also connect where the request itself came without TLS, as a proxy may have ended it; a page over
+ * `http` may not where it came with TLS. For a proxy that changes `Host`, list the public origin, or use the
+ * option `trustProxy`.
  */
 export type OriginPolicy<Request> =
   | '*'
   | readonly string[]
   | ((origin: string, request: Request) => boolean | Promise<boolean>);
 
-/** `own` are the origins that the server itself may have, such as `https://example.com:8443`; see {@link ownOrigins}. */
+/**
+ * `own` are the origins that the server itself may have, such as `https://example.com:8443`; see {@link
+ * ownOrigins}.
+ */
 export type OriginCheck<Request> = (
   origin: string,
   own: readonly string[],
@@ -29,7 +35,8 @@ export type OriginCheck<Request> = (
 ) => boolean | Promise<boolean>;
 
 /**
- * The origins that a server may have, the likeliest first, by the request and by what a trusted proxy has added to it.
+ * The origins that a server may have, the likeliest first, by the request and by what a trusted proxy has
+ * added to it.
  *
  *     X-Forwarded-Proto   connection   origins
  *     http, ws            any          http://host
@@ -37,8 +44,8 @@ export type OriginCheck<Request> = (
  *     none                TLS          https://host
  *     none                plain        http://host, or https://host where a proxy ended TLS
  *
- * `host` is X-Forwarded-Host, else Host. `forwarded` has the values of both fields; omit it unless a trusted proxy
- * overwrites them. Of a list the last element counts, which is that of the nearest proxy.
+ * `host` is X-Forwarded-Host, else Host. `forwarded` has the values of both fields; omit it unless a trusted
+ * proxy overwrites them. Of a list the last element counts, which is that of the nearest proxy.
  */
 export function ownOrigins(
   host: string,
@@ -63,7 +70,9 @@ function lastElement(list = ''): string {
   return list.slice(list.lastIndexOf(',') + 1).trim();
 }
 
-/** Makes a check of a policy; `undefined` asks for the same origin. Throws a TypeError for what is no policy. */
+/**
+ * Makes a check of a policy; `undefined` asks for the same origin. Throws a TypeError for what is no policy.
+ */
 export function compileOrigins<Request>(policy: OriginPolicy<Request> | undefined): OriginCheck<Request> {
   if (policy === undefined) return (origin, own) => own.some((one) => isSameOrigin(origin, one));
   if (policy === '*') return () => true;

@@ -94,7 +94,8 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
   }
   const repeated = singleFields.find((name) => fields.repeats(name));
   if (repeated !== undefined) return badRequest(`Expected one ${repeated} field`);
-  // §4.4: "If this version does not match a version understood by the server", it tells the versions it speaks.
+  // §4.4: "If this version does not match a version understood by the server", it tells the versions it
+  // speaks.
   const version = fields.single('sec-websocket-version');
   if (version !== '13') {
     return {
@@ -147,7 +148,9 @@ export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice
   return { head: lines.join('\r\n'), subprotocol, extensions };
 }
 
-/** The path of a request target in origin-form or absolute-form, without its query; `null` when it has none. */
+/**
+ * The path of a request target in origin-form or absolute-form, without its query; `null` when it has none.
+ */
 export function pathOf(target: string): string | null {
   const query = target.indexOf('?');
   const path = query < 0 ? target : target.slice(0, query);
@@ -159,8 +162,8 @@ export function pathOf(target: string): string | null {
 }
 
 /**
- * §9.1: the client's order is its preference. The first offer that the server accepts is agreed on, and no other: an
- * endpoint uses one extension.
+ * §9.1: the client's order is its preference. The first offer that the server accepts is agreed on, and no
+ * other: an endpoint uses one extension.
  */
 function negotiate(
   offers: readonly ExtensionElement[],

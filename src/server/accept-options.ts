@@ -27,16 +27,17 @@ export interface AcceptOptions extends ConnectionOptions {
   /** Which web pages may connect (RFC 6455 §10.2). Default: those of the server's own origin. */
   readonly origins?: OriginPolicy<IncomingMessage>;
   /**
-   * Reads the server's own origin from `X-Forwarded-Proto` and `X-Forwarded-Host` where a request has them; of a list
-   * the last element counts. Only for a server that is reached through a proxy alone, and one that overwrites both
-   * fields: anything else lets a client choose the origin that it is compared with. Default false.
+   * Reads the server's own origin from `X-Forwarded-Proto` and `X-Forwarded-Host` where a request has them;
+   * of a list the last element counts. Only for a server that is reached through a proxy alone, and one that
+   * overwrites both fields: anything else lets a client choose the origin that it is compared with. Default
+   * false.
    */
   readonly trustProxy?: boolean;
   /** Subprotocols, best first, or a function that chooses among those offered (§1.9). Default none. */
   readonly subprotocols?: SubprotocolChoice<IncomingMessage>;
   /**
-   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is in the
-   * README. Default false.
+   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is
+   * in the README. Default false.
    */
   readonly compression?: boolean | PermessageDeflateOptions;
   /** Other extensions that may be negotiated (§9.1); a connection uses one at most. Default none. */
@@ -45,17 +46,18 @@ export interface AcceptOptions extends ConnectionOptions {
   readonly headers?: HeaderRecord | ((request: IncomingMessage) => HeaderRecord);
   /**
    * Decides whether the request is accepted, after all other checks. It can answer any HTTP status with a
-   * {@link Rejection}; what it throws is answered with 500. `signal` is aborted when the time is over, the peer has
-   * closed or reset its connection, or the server closes.
+   * {@link Rejection}; what it throws is answered with 500. `signal` is aborted when the time is over, the
+   * peer has closed or reset its connection, or the server closes.
    */
   readonly authenticate?: (
     request: IncomingMessage,
     context: { readonly signal: AbortSignal },
   ) => Authentication | Promise<Authentication>;
   /**
-   * Milliseconds that `origins` and `authenticate` may take together; 503 when they are over. A `WebSocketServer` with
-   * a `port` gives the head of a request the same time, and answers 408; other HTTP servers have `headersTimeout` for
-   * that. Time for which this process itself stands still ends no handshake whose answer has arrived. Default 10_000.
+   * Milliseconds that `origins` and `authenticate` may take together; 503 when they are over. A
+   * `WebSocketServer` with a `port` gives the head of a request the same time, and answers 408; other HTTP
+   * servers have `headersTimeout` for that. Time for which this process itself stands still ends no handshake
+   * whose answer has arrived. Default 10_000.
    */
   readonly handshakeTimeout?: number;
   /** Refuses handshakes in progress with 503 when it is aborted; later ones too. */

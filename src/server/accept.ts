@@ -1,4 +1,7 @@
-/** RFC 6455 §4.2.2: a server answers the opening handshake, on a socket that `node:http` has read the request from. */
+/**
+ * RFC 6455 §4.2.2: a server answers the opening handshake, on a socket that `node:http` has read the request
+ * from.
+ */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
@@ -39,12 +42,13 @@ export function isUpgraded(socket: Duplex): boolean {
 }
 
 /**
- * Answers one upgrade request of a `node:http` or `node:https` server, and opens the connection (RFC 6455 §4.2.2).
- * Call it in the `upgrade` event, before anything is awaited: until then nothing listens to errors of the socket.
+ * Answers one upgrade request of a `node:http` or `node:https` server, and opens the connection (RFC 6455
+ * §4.2.2). Call it in the `upgrade` event, before anything is awaited: until then nothing listens to errors
+ * of the socket.
  *
- * A client may send the upgrade behind another request of the same socket. Where that is not answered yet, refuse the
- * upgrade, as a `WebSocketServer` does that has the option `server`: the answer would be written into the frames. Only the
- * application knows; `accept()` sees one request.
+ * A client may send the upgrade behind another request of the same socket. Where that is not answered yet,
+ * refuse the upgrade, as a `WebSocketServer` does that has the option `server`: the answer would be written
+ * into the frames. Only the application knows; `accept()` sees one request.
  *
  * ```ts
  * httpServer.on('upgrade', (request, socket, head) => {
@@ -55,10 +59,11 @@ export function isUpgraded(socket: Duplex): boolean {
  * });
  * ```
  *
- * @throws HandshakeError when the request was refused; the peer has been answered then, and the socket is closed.
- *   Its `status` is 0 when the peer was gone before it could be answered, or the socket was upgraded already.
- * @throws TypeError or RangeError for an option that is wrong; the peer is answered with 500. TypeError for an argument
- *   that is no request, socket or head.
+ * @throws HandshakeError when the request was refused; the peer has been answered then, and the socket is
+ *   closed. Its `status` is 0 when the peer was gone before it could be answered, or the socket was upgraded
+ *   already.
+ * @throws TypeError or RangeError for an option that is wrong; the peer is answered with 500. TypeError for
+ *   an argument that is no request, socket or head.
  */
 export async function accept(
   request: IncomingMessage,
@@ -101,8 +106,8 @@ export interface UpgradeContext {
 const nothing: UpgradeContext = {};
 
 /**
- * {@link accept} with options that are checked already, at once unless the application takes its time. What refuses
- * the request is a result, not thrown.
+ * {@link accept} with options that are checked already, at once unless the application takes its time. What
+ * refuses the request is a result, not thrown.
  */
 export function upgrade(
   request: IncomingMessage,
@@ -132,8 +137,8 @@ export function upgrade(
 }
 
 /**
- * Upgrades behind responses that are complete and on their way, and refuses to where one is not complete; in either
- * case the answer is written after them.
+ * Upgrades behind responses that are complete and on their way, and refuses to where one is not complete; in
+ * either case the answer is written after them.
  */
 async function behind(
   responses: ReadonlySet<ServerResponse>,
@@ -182,8 +187,8 @@ function open(
 type Outcome = Rejection | (SwitchingProtocols & Admission);
 
 /**
- * All that is decided before a byte is written, at once unless the application takes its time; throws only what is
- * the application's fault.
+ * All that is decided before a byte is written, at once unless the application takes its time; throws only
+ * what is the application's fault.
  */
 function negotiate(
   request: IncomingMessage,
@@ -198,8 +203,9 @@ function negotiate(
 }
 
 /**
- * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits 'upgrade' for no
- * request without it. Up to `max` fields none is hidden; to look costs as much as all other checks, as `headers` is made then.
+ * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits
+ * 'upgrade' for no request without it. Up to `max` fields none is hidden; to look costs as much as all other
+ * checks, as `headers` is made then.
  */
 function hiddenField(request: IncomingMessage, max: number): Rejection | undefined {
   const hidden = request.rawHeaders.length > max * 2 && request.headers.upgrade === undefined;

@@ -18,7 +18,9 @@ export interface Admission {
 /** Nothing was read. */
 const admitted: Admission = { early: [] };
 
-/** Bytes that a peer may send in front of the answer before its socket is left unread, and a FIN unnoticed. */
+/**
+ * Bytes that a peer may send in front of the answer before its socket is left unread, and a FIN unnoticed.
+ */
 const MAX_EARLY = 64 * 1024;
 
 /** The origin check, then the application's authentication; most requests need to wait for neither. */
@@ -85,7 +87,10 @@ async function inTime(
   }
 }
 
-/** Reads what comes, so that the FIN behind it is noticed; what was read belongs in front of the connection's input. */
+/**
+ * Reads what comes, so that the FIN behind it is noticed; what was read belongs in front of the connection's
+ * input.
+ */
 function readEarly(socket: Duplex): { readonly early: Buffer[]; stop(): Promise<void> } {
   const early: Buffer[] = [];
   let size = 0;
@@ -101,7 +106,8 @@ function readEarly(socket: Duplex): { readonly early: Buffer[]; stop(): Promise<
     early,
     stop: () => {
       socket.off('readable', onReadable);
-      // A stream notices in a later tick that the listener is gone; only then its data may be read by another one
+      // A stream notices in a later tick that the listener is gone; only then its data may be read by another
+      // one
       return new Promise((resolve) => process.nextTick(resolve));
     },
   };

@@ -11,7 +11,10 @@ import { isUpgraded, requestHead } from './accept.js';
 import { afterResponses, openResponses, trackResponse } from './pipeline.js';
 import { answer, refuse } from './refuse.js';
 
-/** An HTTP server of Node.js. An HTTP/2 one is of use with TLS and `allowHTTP1`: it upgrades requests of HTTP/1.1. */
+/**
+ * An HTTP server of Node.js. An HTTP/2 one is of use with TLS and `allowHTTP1`: it upgrades requests of
+ * HTTP/1.1.
+ */
 export type HttpServer = Server | HttpsServer | Http2SecureServer | Http2Server;
 
 /** What a WebSocket server takes from an HTTP server. */
@@ -31,7 +34,10 @@ export interface Route {
 
 const dispatchers = new WeakMap<HttpServer, Dispatcher>();
 
-/** Sends the upgrade requests of an HTTP server to a route. Returns what undoes it. Throws a TypeError when the path is taken. */
+/**
+ * Sends the upgrade requests of an HTTP server to a route. Returns what undoes it. Throws a TypeError when
+ * the path is taken.
+ */
 export function dispatch(server: HttpServer, route: Route): () => void {
   let dispatcher = dispatchers.get(server);
   if (dispatcher === undefined) {
@@ -72,8 +78,8 @@ class Dispatcher {
   };
 
   /**
-   * A path that no route has. Another listener may serve it, and nothing says so but what it writes; where none has
-   * written by the handshake timeout, nothing else would ever close the socket.
+   * A path that no route has. Another listener may serve it, and nothing says so but what it writes; where
+   * none has written by the handshake timeout, nothing else would ever close the socket.
    */
   #unserved(socket: Duplex, responses: ReadonlySet<ServerResponse> | undefined): void {
     // Before the other listeners are called: the peer may reset at any moment
@@ -84,7 +90,9 @@ class Dispatcher {
       else afterResponses(socket, responses, timeout).then(() => refuse(socket, { status: 404 }));
       return;
     }
-    const { bytesWritten } = socket as Socket;
+    const { bytesWritten } = socket as Partial<Socket>;
+    // A stream that does not count belongs to a listener that knows it
+    if (bytesWritten === undefined) return;
     const limit = deadline(timeout, () => {
       if (!isUpgraded(socket) && (socket as Socket).bytesWritten === bytesWritten) {
         refuse(socket, { status: 404 });
@@ -93,7 +101,10 @@ class Dispatcher {
     socket.once('close', () => limit.cancel());
   }
 
-  /** Counts the response; answers a request that asks for no upgrade, where the server has nothing else to answer with. */
+  /**
+   * Counts the response; answers a request that asks for no upgrade, where the server has nothing else to
+   * answer with.
+   */
   readonly #onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     // HTTP/2 upgrades no socket, and its streams do not wait for one another
     if (request.httpVersionMajor === 1) trackResponse(response);

@@ -17,9 +17,9 @@ export class OwnServer {
   #stopped: Promise<void> | undefined;
 
   /**
-   * A connection without a request head after `timeout` milliseconds is answered with 408. `node:http` has such timeouts,
-   * but they also end requests that arrived while the process stood still. One that asks for no upgrade is answered at
-   * once, and closed.
+   * A connection without a request head after `timeout` milliseconds is answered with 408. `node:http` has
+   * such timeouts, but they also end requests that arrived while the process stood still. One that asks for
+   * no upgrade is answered at once, and closed.
    */
   constructor(timeout: number) {
     this.server = createServer({ headersTimeout: 0, requestTimeout: 0 });
@@ -36,7 +36,9 @@ export class OwnServer {
     });
   }
 
-  /** The upgrade was refused: `node:http` has forgotten the socket, which stays until its peer has read why. */
+  /**
+   * The upgrade was refused: `node:http` has forgotten the socket, which stays until its peer has read why.
+   */
   refused(socket: Duplex): void {
     if (socket.closed) return;
     this.#refused.add(socket);

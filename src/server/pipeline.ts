@@ -1,6 +1,7 @@
 /**
- * RFC 9112 §9.3.2: a client may send requests without waiting for the answers. An upgrade behind a request that is not
- * answered yet must not be answered first, nor switch protocols: the pending answer would be written into the frames.
+ * RFC 9112 §9.3.2: a client may send requests without waiting for the answers. An upgrade behind a request
+ * that is not answered yet must not be answered first, nor switch protocols: the pending answer would be
+ * written into the frames.
  */
 
 import type { ServerResponse } from 'node:http';
@@ -8,7 +9,9 @@ import type { Duplex } from 'node:stream';
 import { onAbort } from '../abort.js';
 import { deadline } from '../deadline.js';
 
-/** On a socket: its responses that are not sent yet. A WeakMap would cost each handshake some microseconds. */
+/**
+ * On a socket: its responses that are not sent yet. A WeakMap would cost each handshake some microseconds.
+ */
 const kResponses = Symbol('responses');
 
 type Tracked = Duplex & { [kResponses]?: Set<ServerResponse> };
@@ -32,8 +35,8 @@ export function openResponses(socket: Duplex): ReadonlySet<ServerResponse> | und
 }
 
 /**
- * Resolves once the responses are sent, and the socket can be answered; destroys the socket when that takes longer
- * than `timeout` milliseconds, or `signal` is aborted.
+ * Resolves once the responses are sent, and the socket can be answered; destroys the socket when that takes
+ * longer than `timeout` milliseconds, or `signal` is aborted.
  */
 export function afterResponses(
   socket: Duplex,

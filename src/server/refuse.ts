@@ -14,11 +14,11 @@ const lingerTime = 1_000;
 const withoutContent: readonly number[] = [204, 205, 304];
 
 /**
- * Answers with a whole HTTP response and closes the socket. Returns the error to throw: its status is 0 when the peer
- * was gone, so that nothing could be answered.
+ * Answers with a whole HTTP response and closes the socket. Returns the error to throw: its status is 0 when
+ * the peer was gone, so that nothing could be answered.
  *
- * What the peer still sends is read and dropped until it closes too, or its time is over: a socket that is destroyed
- * with unread bytes resets the connection, and the peer could lose the answer.
+ * What the peer still sends is read and dropped until it closes too, or its time is over: a socket that is
+ * destroyed with unread bytes resets the connection, and the peer could lose the answer.
  */
 export function refuse(socket: Duplex, rejection: Rejection, cause?: unknown): HandshakeError {
   socket.on('error', () => {});
@@ -57,8 +57,8 @@ export function refuse(socket: Duplex, rejection: Rejection, cause?: unknown): H
 }
 
 /**
- * Header fields and body of the answer; throws a TypeError for a rejection that cannot be sent. The body of a status
- * without content is left out, and with it what describes one.
+ * Header fields and body of the answer; throws a TypeError for a rejection that cannot be sent. The body of a
+ * status without content is left out, and with it what describes one.
  */
 export function answer(rejection: Rejection): { fields: [name: string, value: string][]; body: string } {
   const { status, headers = {}, body = STATUS_CODES[status] ?? '' } = rejection;
@@ -74,7 +74,8 @@ export function answer(rejection: Rejection): { fields: [name: string, value: st
     if (!has('content-type')) fields.push(['Content-Type', 'text/plain; charset=utf-8']);
     fields.push(['Content-Length', String(Buffer.byteLength(body))]);
   } else if (status === 205) {
-    // RFC 9110 §8.6 forbids Content-Length to 204; a 205 without it would be read until the connection is closed
+    // RFC 9110 §8.6 forbids Content-Length to 204; a 205 without it would be read until the connection is
+    // closed
     fields.push(['Content-Length', '0']);
   }
   fields.push(['Connection', 'close']);

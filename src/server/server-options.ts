@@ -6,7 +6,10 @@ import { closeBody } from '../protocol/close-frame.js';
 import { type AcceptOptions, acceptOptionNames } from './accept-options.js';
 import type { HttpServer } from './dispatcher.js';
 
-/** Options of {@link WebSocketServer}: exactly one of `port`, `server` and `noServer`, and those of `accept()`. */
+/**
+ * Options of {@link WebSocketServer}: exactly one of `port`, `server` and `noServer`, and those of
+ * `accept()`.
+ */
 export interface WebSocketServerOptions extends AcceptOptions {
   /** Listens on a port of its own; 0 for any that is free. */
   readonly port?: number;
@@ -15,16 +18,17 @@ export interface WebSocketServerOptions extends AcceptOptions {
   /** With `port`: how many connections the system may queue. Default 511. */
   readonly backlog?: number;
   /**
-   * Takes the upgrade requests of this server, which stays the application's: `close()` does not close it. One of
-   * `node:http` or `node:https`, or a secure one of `node:http2` with `allowHTTP1`. An upgrade that a client has sent
-   * behind a request without an answer yet is refused with 400, after that answer.
+   * Takes the upgrade requests of this server, which stays the application's: `close()` does not close it.
+   * One of `node:http` or `node:https`, or a secure one of `node:http2` with `allowHTTP1`. An upgrade that a
+   * client has sent behind a request without an answer yet is refused with 400, after that answer.
    */
   readonly server?: HttpServer;
   /** Takes no requests by itself: the application calls `handleUpgrade()`. */
   readonly noServer?: boolean;
   /**
-   * Takes only requests for this path, compared without the query; others are answered with 404: at once, or once
-   * `handshakeTimeout` is over and no other `upgrade` listener has written to the socket. Default: every path.
+   * Takes only requests for this path, compared without the query; others are answered with 404: at once, or
+   * once `handshakeTimeout` is over and no other `upgrade` listener has written to the socket. Default: every
+   * path.
    */
   readonly path?: string;
   /** Most connections at a time, handshakes in progress included; 503 beyond. Default `Infinity`. */
@@ -37,7 +41,9 @@ export interface CloseOptions {
   readonly code?: number;
   /** Close reason, at most 123 bytes of UTF-8. Default empty. */
   readonly reason?: string;
-  /** Milliseconds from the call until the sockets of peers that did not answer are destroyed. Default 5_000. */
+  /**
+   * Milliseconds from the call until the sockets of peers that did not answer are destroyed. Default 5_000.
+   */
   readonly timeout?: number;
 }
 
@@ -52,7 +58,10 @@ const optionNames = [
   'maxConnections',
 ];
 
-/** Checks what {@link AcceptOptions} do not have; throws a TypeError or RangeError by name. Returns `maxConnections`. */
+/**
+ * Checks what {@link AcceptOptions} do not have; throws a TypeError or RangeError by name. Returns
+ * `maxConnections`.
+ */
 export function checkServerOptions(options: WebSocketServerOptions): number {
   checkNames(options, optionNames);
   const { port, server, noServer = false, path } = options;
@@ -72,7 +81,10 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
   return checkNumber('maxConnections', options.maxConnections, unlimited, 0, unlimited);
 }
 
-/** Whether it speaks HTTP/1.1: of the servers of `node:net`, `tls` and `http2`, those have this property that do. */
+/**
+ * Whether it speaks HTTP/1.1: of the servers of `node:net`, `tls` and `http2`, those have this property that
+ * do.
+ */
 function isHttpServer(server: unknown): boolean {
   return typeof server === 'object' && server !== null && 'headersTimeout' in server && 'listeners' in server;
 }

@@ -27,8 +27,8 @@ import {
 const MAX_HEADERS_COUNT = 1000;
 
 /**
- * Milliseconds, and connections, of one turn of the event loop in which `close()` visits connections. The number is
- * bounded too, as the end of a connection takes most of its time in ticks that come after.
+ * Milliseconds, and connections, of one turn of the event loop in which `close()` visits connections. The
+ * number is bounded too, as the end of a connection takes most of its time in ticks that come after.
  */
 const MAX_SLICE = 1;
 const MAX_VISITS = 64;
@@ -42,8 +42,9 @@ export interface WebSocketServerEvents {
   /** With `port`: it can be connected to. */
   listening: [];
   /**
-   * With `port`: it could not listen. Or an async listener of this server has rejected, other than by the end of the
-   * connection that it was called with. Thrown where there is no listener, as by every emitter of Node.js.
+   * With `port`: it could not listen. Or an async listener of this server has rejected, other than by the end
+   * of the connection that it was called with. Thrown where there is no listener, as by every emitter of
+   * Node.js.
    */
   error: [error: Error];
   /** `close()` is complete. */
@@ -60,9 +61,9 @@ export interface WebSocketServerEvents {
  * });
  * ```
  *
- * No peer can make it throw: what a peer does wrong in the handshake is answered, and reported by `rejected`. Listeners
- * may be async. One of `connection` that rejects because its own connection has ended is no failure; any other
- * rejection closes the connection with 1011 and is emitted as `error`.
+ * No peer can make it throw: what a peer does wrong in the handshake is answered, and reported by `rejected`.
+ * Listeners may be async. One of `connection` that rejects because its own connection has ended is no
+ * failure; any other rejection closes the connection with 1011 and is emitted as `error`.
  */
 export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #options: ResolvedAcceptOptions;
@@ -74,7 +75,10 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #own: OwnServer | undefined;
   readonly #server: HttpServer | undefined;
   readonly #detach: (() => void) | undefined;
-  /** One for all connections: a closure made in each handshake would keep the request for as long as they live. */
+  /**
+   * One for all connections: a closure made in each handshake would keep the request for as long as they
+   * live.
+   */
   readonly #onClose: (this: WebSocketConnection) => void;
   #handshakes = 0;
   #onIdle: (() => void) | undefined;
@@ -123,18 +127,20 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     return this.#connections;
   }
 
-  /** Where the HTTP server listens, as its own `address()`; `null` before `listening`, and with `noServer`. */
+  /**
+   * Where the HTTP server listens, as its own `address()`; `null` before `listening`, and with `noServer`.
+   */
   address(): AddressInfo | string | null {
     return this.#server?.address() ?? null;
   }
 
   /**
-   * Answers one upgrade request by hand, with the options of this server, as `accept()` does. The connection also
-   * joins `connections` and is emitted as `connection`.
+   * Answers one upgrade request by hand, with the options of this server, as `accept()` does. The connection
+   * also joins `connections` and is emitted as `connection`.
    *
-   * Rejects with a HandshakeError when the request was refused; the peer has been answered then, and `rejected` emitted,
-   * so that the promise need not be awaited: it never is an unhandled rejection. Rejects with a TypeError, which is one,
-   * for an argument that is no request, socket or head.
+   * Rejects with a HandshakeError when the request was refused; the peer has been answered then, and
+   * `rejected` emitted, so that the promise need not be awaited: it never is an unhandled rejection. Rejects
+   * with a TypeError, which is one, for an argument that is no request, socket or head.
    */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<WebSocketConnection> {
     const wrong = attemptTo(() => checkUpgrade(request, socket, head));
@@ -155,7 +161,8 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 
   /**
-   * Sends a message to every open connection. It is framed once; leave its bytes unchanged until they have left.
+   * Sends a message to every open connection. It is framed once; leave its bytes unchanged until they have
+   * left.
    *
    * @throws TypeError for data that is neither string nor bytes, or bytes that are no UTF-8 sent as text
    */
@@ -167,11 +174,13 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 
   /**
-   * Shuts down: refuses new handshakes with 503, closes every connection with 1001 (RFC 6455 §7.4.1), destroys those
-   * that are not closed when the time is over, and closes its own HTTP server. Many connections are closed over several
-   * turns of the event loop, so that none of them is long. Further calls return the same promise.
+   * Shuts down: refuses new handshakes with 503, closes every connection with 1001 (RFC 6455 §7.4.1),
+   * destroys those that are not closed when the time is over, and closes its own HTTP server. Many
+   * connections are closed over several turns of the event loop, so that none of them is long. Further calls
+   * return the same promise.
    *
-   * @throws TypeError or RangeError for a code or reason that must not be sent, or a wrong timeout; nothing is closed.
+   * @throws TypeError or RangeError for a code or reason that must not be sent, or a wrong timeout; nothing
+   *   is closed.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const { code, reason, timeout } = resolveCloseOptions(options);

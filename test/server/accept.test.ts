@@ -70,8 +70,8 @@ async function serve(options: AcceptOptions = {}, server: Server = createServer(
   return acceptor;
 }
 
-// Every test: nothing was thrown behind its back (vitest fails on that), and no socket is left. A server closes only
-// when all of its sockets are closed.
+// Every test: nothing was thrown behind its back (vitest fails on that), and no socket is left. A server
+// closes only when all of its sockets are closed.
 afterEach(async () => {
   for (const { server, connections } of acceptors.splice(0)) {
     for (const ws of connections) ws.terminate();

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createSecureServer } from 'node:http2';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -97,6 +98,21 @@ describe('a path that nobody serves', () => {
     if (!socket.closed) await once(socket, 'close');
     expect(socket.destroyed).toBe(true);
     await expectEcho(portOf(http), {}, '/echo');
+  });
+
+  test('[X-14] the same over TLS; a listener that writes keeps its socket there, too', async () => {
+    const https = await listen(createTlsServer({ key, cert }) as Server);
+    servers.push(new WebSocketServer({ server: https, path: '/echo', handshakeTimeout: 60 }));
+    https.on('upgrade', (request, socket) => {
+      if (request.url === '/taken') socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n');
+    });
+    const secure = (): RawClient =>
+      new RawClient(tlsConnect({ port: portOf(https), host: '127.0.0.1', ca: cert }));
+    await using taking = secure();
+    await taking.write(requestText({}, 'GET /taken HTTP/1.1')).response();
+    await using client = secure();
+    expect((await client.write(elsewhere).refusal()).status).toBe(404);
+    expect(taking.ended).toBe(false);
   });
 
   test('[X-14] another upgrade listener that writes keeps its socket, also behind an earlier answer', async () => {

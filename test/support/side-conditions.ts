@@ -1,4 +1,7 @@
-/** What holds beside the outcome of every test of hostile input: nothing is unhandled, others are served, nothing is left. */
+/**
+ * What holds beside the outcome of every test of hostile input: nothing is unhandled, others are served,
+ * nothing is left.
+ */
 
 import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { type ConnectOptions, connect } from '../../src/index.js';
@@ -8,8 +11,8 @@ const faults: unknown[] = [];
 const onFault = (error: unknown): void => void faults.push(error);
 
 /**
- * Has every test of the file fail for an unhandled rejection, an uncaught exception, a warning, or a timer that is left.
- * Call it before other hooks that close what a test has opened.
+ * Has every test of the file fail for an unhandled rejection, an uncaught exception, a warning, or a timer
+ * that is left. Call it before other hooks that close what a test has opened.
  */
 export function checkSideConditions(): void {
   let before = 0;

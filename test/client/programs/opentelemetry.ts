@@ -1,4 +1,6 @@
-/** A process whose node:http is instrumented: it connects to itself, and prints what was sent and recorded. */
+/**
+ * A process whose node:http is instrumented: it connects to itself, and prints what was sent and recorded.
+ */
 
 import { once } from 'node:events';
 import { register } from 'node:module';
