@@ -1,40 +1,17 @@
-/** Deadlines that a stall of this process does not cut short: used by handshakes and by connections. */
-
-/** A deadline that was set by {@link deadline}. */
-export interface Deadline {
-  /** Forgets the deadline: its callback is not called any more. Of no effect afterwards. */
-  cancel(): void;
-}
-
 /**
- * Calls `callback` once `ms` milliseconds are over and the event loop has polled for input after that.
- *
- * A process that was blocked or stopped runs its timers before it reads from its sockets, so that a plain
- * timer ends peers whose answers have long been in the kernel's buffers. Here those are read first, and may
- * cancel the deadline.
- *
- *     setTimeout ──▶ timers ──▶ poll: what has arrived is read ──▶ setImmediate ──▶ callback, unless cancelled
- *
- * It keeps the process alive until it is cancelled or called; nothing is unref'd.
- *
- * @param ms - at most 2^31 - 1
+ * Deadlines that a stalled process cannot miss by itself: when this process was blocked or stopped for longer than
+ * the time, the timer runs before the input that arrived meanwhile is read. So the event loop polls once more
+ * before a deadline counts.
  */
-export function deadline(ms: number, callback: () => void): Deadline {
-  return new PolledDeadline(ms, callback);
-}
 
-class PolledDeadline implements Deadline {
-  readonly #timer: NodeJS.Timeout;
-  #immediate: NodeJS.Immediate | undefined;
-
-  constructor(ms: number, callback: () => void) {
-    this.#timer = setTimeout(() => {
-      this.#immediate = setImmediate(callback);
-    }, ms);
-  }
-
-  cancel(): void {
-    clearTimeout(this.#timer);
-    clearImmediate(this.#immediate);
-  }
+/** Calls `expired` after `ms` milliseconds and one more poll of the event loop; returns what cancels it. */
+export function deadline(ms: number, expired: () => void): () => void {
+  let immediate: NodeJS.Immediate | null = null;
+  const timer = setTimeout(() => {
+    immediate = setImmediate(expired);
+  }, ms);
+  return () => {
+    clearTimeout(timer);
+    if (immediate !== null) clearImmediate(immediate);
+  };
 }

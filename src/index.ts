@@ -12,16 +12,16 @@ export type {
   SendOptions,
   SendStreamOptions,
 } from './connection/connection-types.js';
-export { MessageReader, type MessageType } from './connection/message-reader.js';
-export { MessageWriter } from './connection/message-writer.js';
 export {
   type ConnectionOptions,
   type ResolvedConnectionOptions,
   resolveConnectionOptions,
 } from './connection/options.js';
-export type { BytesLike } from './connection/payload.js';
-export { prepareMessage } from './connection/prepare-message.js';
-export type { MessageSource } from './connection/send-stream.js';
+export { MessageReader, type MessageType } from './connection/receiving/message-reader.js';
+export { MessageWriter } from './connection/sending/message-writer.js';
+export type { BytesLike } from './connection/sending/payload.js';
+export { prepareMessage } from './connection/sending/prepare-message.js';
+export type { MessageSource } from './connection/sending/send-stream.js';
 export { WebSocketConnection } from './connection/websocket-connection.js';
 export {
   ConnectionClosedError,

@@ -5,13 +5,12 @@
  *     toolkit   compat          the public API only
  *     index.ts  protocol.ts     the public API: what the layers below offer
  *     server    client          node:http, node:https, node:http2, node:net, node:tls
- *     connection                node:stream, node:events
+ *     connection                node:stream, node:events, node:async_hooks, node:diagnostics_channel
  *     extensions                node:zlib
  *     handshake                 no I/O; node:crypto
  *     protocol                  no I/O; node:buffer, node:crypto
  *     errors.ts  options.ts     import nothing
- *     turn.ts  deadline.ts      import nothing; set timers and immediates
- *     abort.ts                  imports nothing; listens to signals
+ *     turn.ts  deadline.ts      import nothing; set immediates and timers
  */
 
 import { posix } from 'node:path';
@@ -29,7 +28,7 @@ interface Layer {
 }
 
 const core = ['buffer', 'crypto'];
-const connection = ['buffer', 'events', 'stream', 'stream/web'];
+const connection = ['async_hooks', 'buffer', 'diagnostics_channel', 'events', 'stream', 'stream/web'];
 const network = [...connection, 'http', 'https', 'http2', 'net', 'tls'];
 
 const layers = new Map<string, Layer>([
@@ -47,7 +46,6 @@ const layers = new Map<string, Layer>([
   ['options', { rank: 0, pure: true, builtins: [] }],
   ['turn', { rank: 0, builtins: [] }],
   ['deadline', { rank: 0, builtins: [] }],
-  ['abort', { rank: 0, pure: true, builtins: [] }],
 ]);
 
 const maxLines = 350;

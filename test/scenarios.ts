@@ -165,14 +165,74 @@ export const scenarios: readonly Scenario[] = [
       'each gets its own messages, never the bytes of another one',
     ],
     [
+      'X-02',
+      'a message queued after a writer whose message is aborted, or cut off by close()',
+      'the peer never gets a whole message made of both',
+    ],
+    [
+      'X-03',
+      'an open writer, then broadcast() and server.close(); a fragment in the thread pool, a queued message, then close()',
+      'close() resolves in time, all peers get 1001',
+    ],
+    [
+      'X-04',
+      'an async connection handler that awaits, while the peer closes, breaks a rule, resets or ends',
+      "on('message') and resume() do not throw, nothing is unhandled",
+    ],
+    [
       'X-06',
-      'handleUpgrade() that is not awaited, of a request that is refused, of a peer that goes, with wrong arguments',
-      'the process lives; wrong arguments are an unhandled rejection',
+      'ping(), drained(), receive(), handleUpgrade() not awaited when the peer goes, or the request is refused',
+      'the process lives',
+    ],
+    [
+      'X-07',
+      'send() and loops over server.connections when one of them is closing',
+      'false, and the others get theirs',
+    ],
+    [
+      'X-08',
+      'a server that streams without pause to a peer that reads slowly for longer than pingInterval + pingTimeout',
+      'not killed; Pings leave as soon as they can',
+    ],
+    [
+      'X-09',
+      'five messages, Close and FIN, or RST after them, in one segment; every way to consume them',
+      "all five, then the end with the peer's code; 1006 where the kernel lost it",
+    ],
+    [
+      'X-10',
+      "both ends Sluice, the consumer slower than the sender's closeTimeout",
+      'what arrived is delivered, then the end',
+    ],
+    [
+      'X-11',
+      'receive() while a message is being read; several receive() at once; text() of a message never begun and left',
+      'waits until it is read, cancelled or left; ERR_CONSUMPTION; rejects',
+    ],
+    [
+      'X-12',
+      '160,000 sends after an open writer',
+      'linear time; the limit counts the cost of each entry, bufferedAmount stays bytes',
     ],
     [
       'X-14',
       'an upgrade for a path that nobody serves, then a reset; other upgrade listeners that write nothing',
       'an error listener at once; 404 after handshakeTimeout, destroyed',
+    ],
+    [
+      'X-15',
+      "maxMessageSize: Infinity and text over V8's string limit",
+      '1009, no exception in the event loop',
+    ],
+    [
+      'X-16',
+      'sendStream() of an idle Readable or ReadableStream when the peer leaves or the signal aborts',
+      "the source is destroyed or cancelled; rejects with the signal's reason, or the end",
+    ],
+    [
+      'X-17',
+      'a backlog of Pings or a Close in it, then RST or terminate()',
+      'nothing after close; close and closed agree',
     ],
     [
       'X-18',
@@ -206,14 +266,45 @@ export const scenarios: readonly Scenario[] = [
       'connects, the fields of the trace are sent; the agent sees Upgrade and sends CONNECT',
     ],
     [
-      'X-28',
-      'a process that stands still for longer than a timeout, and an answer that is in the kernel',
-      'the answer is read first, nothing times out by it',
+      'X-25',
+      'an error of the socket after the handshake',
+      'the connection ends at once, socket destroyed, close 1006',
     ],
     [
-      'X-35',
-      'close() of a server with 19,000 connections',
-      'spread over turns of the event loop, new handshakes refused at once',
+      'X-26',
+      'a writer, sendStream(), or send() and drained(), to a fast reader, without end',
+      'others are served: no stall over 20 ms, handshakes at once',
     ],
+    [
+      'X-27',
+      'AsyncLocalStorage: connections made in different contexts, under load, with keepalive',
+      "each listener runs in its own connection's context; a shared timer pins no context",
+    ],
+    [
+      'X-28',
+      'our own process stalls for longer than a timeout',
+      'no healthy peer is killed, no close or handshake times out by it',
+    ],
+    [
+      'X-29',
+      'small broadcasts to a peer that does not read, to the default cap; then it reads',
+      'memory in proportion to the cap; no stall over 20 ms',
+    ],
+    [
+      'X-31',
+      'send(4 MB); close() over a slow link',
+      'delivered, 1000: closeTimeout runs from when the Close frame left, or while nothing moves',
+    ],
+    [
+      'X-32',
+      'a compressed backlog when the connection is terminated',
+      'no InvalidPayloadError, nothing after close',
+    ],
+    [
+      'X-34',
+      'a large write over a slow link; a round trip longer than pingInterval; a consumer at its first message for longer than interval + timeout',
+      'not killed; latency is measured',
+    ],
+    ['X-35', 'many connections: a beat of keepalive, a broadcast, close()', 'spread over turns'],
   ]),
 ];

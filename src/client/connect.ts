@@ -1,6 +1,6 @@
 /** RFC 6455 §4.1: a client opens a connection. */
 import { Socket } from 'node:net';
-import { onAbort } from '../abort.js';
+import { onAbort } from '../connection/abort.js';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
@@ -30,7 +30,7 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
   signal?.throwIfAborted();
   const controller = new AbortController();
   const stop = onAbort(signal, (reason) => controller.abort(reason));
-  const limit = deadline(handshakeTimeout, () => {
+  const cancel = deadline(handshakeTimeout, () => {
     controller.abort(new TimeoutError(`The opening handshake took more than ${handshakeTimeout} ms`));
   });
   try {
@@ -54,7 +54,7 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
       throw error;
     }
   } finally {
-    limit.cancel();
+    cancel();
     stop();
   }
 }

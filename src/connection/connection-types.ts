@@ -2,8 +2,8 @@
 import type { CloseInfo } from '../protocol/closing-handshake.js';
 import type { Role } from '../protocol/endpoint.js';
 import type { Extension } from '../protocol/extension.js';
-import type { MessageType } from './message-reader.js';
 import type { ResolvedConnectionOptions } from './options.js';
+import type { MessageType } from './receiving/message-reader.js';
 
 /** Events of a `WebSocketConnection` and their arguments. */
 export interface ConnectionEvents {

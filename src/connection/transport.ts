@@ -1,56 +1,74 @@
-/** The byte stream under a connection: any `Duplex`, such as a `net.Socket`, a `TLSSocket`, an HTTP/2 stream. */
+/**
+ * The byte stream of a connection: any `Duplex`, such as a `net.Socket`, a `TLSSocket`, an HTTP/2 stream.
+ *
+ *     write(pieces) ─▶ stream accepts all of a part at once ─▶ the next part, in the same call
+ *                         └─ it does not: stalled ─▶ its callback ─▶ the next part, at last `sender.flush()`
+ *
+ * A large write is split into parts, so that a slow peer shows progress: the stream reports a write as a whole.
+ */
 import type { Duplex } from 'node:stream';
+import type { Lifecycle } from './lifecycle.js';
 
-/** Who uses a transport. */
-export interface TransportOwner {
-  onData(chunk: Buffer): void;
-  /** The peer ended its side (FIN). */
-  onEnd(): void;
-  onError(error: Error): void;
-  /** The stream is closed. */
-  onClosed(): void;
-  /** The bytes of a write have left. */
-  onWritten(): void;
-}
+/** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
+const FIRST_PART = 256 * 1024;
+const MIN_PART = 64 * 1024;
+const MAX_PART = 4 * 1024 * 1024;
+/** A stalled part that is flushed within so many milliseconds is followed by a larger one, */
+const SHORT = 100;
+/** and one that takes longer than this by a smaller one. */
+const LONG = 1000;
 
-const kOwner = Symbol('owner');
+const kLife = Symbol('lifecycle');
 
-type Listened = Duplex & { [kOwner]: TransportOwner };
+type Owned = Duplex & { [kLife]: Lifecycle };
 
-/** Reads and writes a stream for one owner; its listeners are shared, no closure is made for each. */
+/** Reads and writes one stream. Its listeners are shared by all connections: none is made for each. */
 export class Transport {
-  readonly #stream: Duplex;
-  readonly #owner: TransportOwner;
-  /** Bytes of the last write did not leave at once. */
+  /** Writes given to the stream, and how many of them have been flushed, since the beginning. */
+  started = 0;
+  flushed = 0;
+  /** The stream is closed. */
+  gone = false;
+  /** A write is not flushed: the kernel's send buffer is full, or the stream is asynchronous. */
   #stalled = false;
-  #written: ((error?: Error | null) => void) | null = null;
+  #onWritten: ((error?: Error | null) => void) | null = null;
+  /** Pieces that the stream was not given yet: `#rest[#next...]`, and the number of bytes in them. */
+  #rest: Buffer[] | null = null;
+  #next = 0;
+  #restSize = 0;
+  #part = FIRST_PART;
+  /** When the write stalled, in whole milliseconds. */
+  #stalledAt = 0;
+  #ending = false;
+  readonly #stream: Duplex;
+  readonly #life: Lifecycle;
 
   /** Listens for errors and the end at once; data is read from {@link start} on. */
-  constructor(stream: Duplex, owner: TransportOwner) {
+  constructor(stream: Duplex, life: Lifecycle) {
     this.#stream = stream;
-    this.#owner = owner;
-    (stream as Listened)[kOwner] = owner;
+    this.#life = life;
+    (stream as Owned)[kLife] = life;
     stream.on('error', onError).on('end', onEnd).on('close', onClosed);
-    if (stream.closed) process.nextTick(() => owner.onClosed());
-    else if (stream.readableEnded) process.nextTick(() => owner.onEnd());
+    if (stream.closed) process.nextTick(() => onClosed.call(stream));
+    else if (stream.readableEnded) process.nextTick(() => onEnd.call(stream));
   }
 
   /**
-   * Bytes of earlier writes are still here: the system's buffers are full. Those that others wrote into the stream,
-   * such as the response of the opening handshake, do not count: nobody tells when they have left.
+   * A write of this connection is not flushed. Bytes that others wrote into the stream, such as the response of the
+   * opening handshake, do not count: nothing reports when they are.
    */
-  get busy(): boolean {
-    return this.#stalled && this.#stream.writableLength > 0;
+  get stalled(): boolean {
+    return this.#stalled && (this.#stream.writableLength > 0 || this.#restSize > 0);
   }
 
-  /** Bytes of earlier writes that are still here. */
+  /** Bytes that are not flushed. */
   get pending(): number {
-    return this.#stream.writableLength;
+    return this.#stream.writableLength + this.#restSize;
   }
 
-  /** The peer ended its side, and all of that was read. */
-  get ended(): boolean {
-    return this.#stream.readableEnded;
+  /** Bytes can still be sent. */
+  get writable(): boolean {
+    return this.#stream.writable;
   }
 
   /** Begins to read. */
@@ -58,56 +76,123 @@ export class Transport {
     this.#stream.on('data', onData);
   }
 
-  /** Stops reading, down to the TCP window; bytes received meanwhile stay in the system's buffers. */
+  /** Stops reading, down to the TCP window; what is received meanwhile stays in the buffers of the stream and the kernel. */
   pause(): void {
     this.#stream.pause();
   }
 
-  /** Reads on. */
+  /** Reads again. */
   resume(): void {
     if (this.#stream.isPaused()) this.#stream.resume();
   }
 
-  /** Writes the pieces in one system call, if the stream can. */
-  write(pieces: readonly Buffer[]): void {
+  /** What the stream had read before it was closed, or null at the end of that. */
+  readRest(): Buffer | null {
+    return this.#stream.read();
+  }
+
+  /** TCP keepalive, where the stream has it: for when reading is paused, and no Pong can be seen. */
+  watchPeer(interval: number): void {
+    const { setKeepAlive } = this.#stream as { setKeepAlive?: (on: boolean, delay: number) => void };
+    if (typeof setKeepAlive === 'function') setKeepAlive.call(this.#stream, true, interval);
+  }
+
+  /** Writes the pieces, in as few system calls as the stream allows. Call it only while not {@link stalled}. */
+  write(pieces: Buffer[], size: number): void {
     if (!this.#stream.writable) return;
-    this.#written ??= (error): void => {
-      // Mostly the bytes left at once, which nobody has to be told. An error is told by its event
-      if (!this.#stalled || error) return;
-      if (this.#stream.writableLength === 0) this.#stalled = false;
-      this.#owner.onWritten();
-    };
-    const last = pieces.length - 1;
-    if (last > 0) this.#stream.cork();
-    for (let i = 0; i < last; i++) this.#stream.write(pieces[i]);
-    this.#stream.write(pieces[last], this.#written);
-    if (last > 0) this.#stream.uncork();
-    this.#stalled = this.#stream.writableLength > 0;
+    if (size <= this.#part) {
+      this.#give(pieces);
+      return;
+    }
+    this.#rest = pieces;
+    this.#next = 0;
+    this.#restSize = size;
+    this.#giveParts();
   }
 
-  /** Ends this side once all is written (FIN). */
+  /** Ends this side once everything is flushed (FIN). */
   end(): void {
-    if (!this.#stream.writableEnded) this.#stream.end();
+    this.#ending = true;
+    if (this.#restSize === 0 && !this.#stream.writableEnded) this.#stream.end();
   }
 
-  /** Closes both sides at once; what is not written yet is lost. */
+  /** Closes both sides at once; what is not flushed is lost. */
   destroy(): void {
+    this.#rest = null;
+    this.#restSize = 0;
     this.#stream.destroy();
   }
+
+  /** Gives parts to the stream until one stalls. */
+  #giveParts(): void {
+    while (this.#restSize > 0 && this.#stream.writable) {
+      const part: Buffer[] = [];
+      const most = this.#part;
+      let size = 0;
+      while (size < most && this.#next < this.#rest!.length) {
+        const piece = this.#rest![this.#next]!;
+        const room = most - size;
+        if (piece.length <= room) this.#next++;
+        else this.#rest![this.#next] = piece.subarray(room);
+        const taken = piece.length <= room ? piece : piece.subarray(0, room);
+        part.push(taken);
+        size += taken.length;
+      }
+      this.#restSize -= size;
+      if (this.#restSize === 0) this.#rest = null;
+      this.#give(part);
+      if (this.#stalled) return;
+      this.#part = Math.min(MAX_PART, this.#part * 2);
+    }
+    if (this.#ending) this.end();
+  }
+
+  #give(pieces: readonly Buffer[]): void {
+    const stream = this.#stream;
+    this.#onWritten ??= (error): void => {
+      // Mostly the write was flushed at once, and there is nothing to report. An error is reported by its event
+      if (error || !this.#stalled || stream.writableLength > 0) return;
+      this.#stalled = false;
+      this.flushed = this.started;
+      this.#adapt();
+      this.#giveParts();
+      if (!this.#stalled) this.#life.sender.flush();
+    };
+    this.started++;
+    const last = pieces.length - 1;
+    if (last > 0) stream.cork();
+    for (let i = 0; i < last; i++) stream.write(pieces[i]);
+    stream.write(pieces[last], this.#onWritten);
+    if (last > 0) stream.uncork();
+    this.#stalled = stream.writableLength > 0;
+    if (this.#stalled) this.#stalledAt = now();
+    else this.flushed = this.started;
+  }
+
+  /** A stalled part is flushed: the size of the next one depends on how long that took. */
+  #adapt(): void {
+    const took = now() - this.#stalledAt;
+    if (took < SHORT) this.#part = Math.min(MAX_PART, this.#part * 2);
+    else if (took > LONG) this.#part = Math.max(MIN_PART, this.#part / 4);
+  }
+}
+
+function now(): number {
+  return Math.round(performance.now());
 }
 
 function onData(this: Duplex, chunk: Buffer): void {
-  (this as Listened)[kOwner].onData(chunk);
+  (this as Owned)[kLife].onData(chunk);
 }
 
 function onEnd(this: Duplex): void {
-  (this as Listened)[kOwner].onEnd();
+  (this as Owned)[kLife].receiver.end();
 }
 
 function onError(this: Duplex, error: Error): void {
-  (this as Listened)[kOwner].onError(error);
+  (this as Owned)[kLife].onSocketError(error);
 }
 
 function onClosed(this: Duplex): void {
-  (this as Listened)[kOwner].onClosed();
+  (this as Owned)[kLife].onSocketClosed();
 }

@@ -1,5 +1,5 @@
 /** A WebSocket connection, of either role: the public face, RFC 6455 §5-§7. */
-import { Blob } from 'node:buffer';
+import { Blob, isUtf8 } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { checkNumber } from '../options.js';
@@ -9,7 +9,6 @@ import type { CloseInfo } from '../protocol/closing-handshake.js';
 import type { Role } from '../protocol/endpoint.js';
 import { Opcode } from '../protocol/opcode.js';
 import { PreparedMessage } from '../protocol/prepared-message.js';
-import { ConnectionCore } from './connection-core.js';
 import type {
   ConnectionEvents,
   ConnectionInit,
@@ -17,125 +16,157 @@ import type {
   SendOptions,
   SendStreamOptions,
 } from './connection-types.js';
-import type { MessageReader, MessageType } from './message-reader.js';
-import { MessageWriter } from './message-writer.js';
-import { type BytesLike, checkType, toBytes, toControlPayload, toPayload } from './payload.js';
-import { type MessageSource, sendStream } from './send-stream.js';
+import { handled } from './handled.js';
+import { Life, Lifecycle } from './lifecycle.js';
+import type { Inbox } from './receiving/inbox.js';
+import type { MessageReader, MessageType } from './receiving/message-reader.js';
+import { MessageWriter } from './sending/message-writer.js';
+import { type BytesLike, checkType, toBytes, toControlPayload, toPayload } from './sending/payload.js';
+import { type MessageSource, openSource, sendStream } from './sending/send-stream.js';
 
-/** Closes a connection as `close()` does, for a server that shuts down: later sends of the application return false. */
-export let goAway: (ws: WebSocketConnection, code: number, reason: string) => Promise<CloseInfo>;
+/** Package-internal: whether an error is how the connection ended. */
+export let isEndOf: (ws: WebSocketConnection, error: unknown) => boolean;
+/** Package-internal: who is told that an async listener of the connection rejected, instead of the connection's `error`. */
+export let onListenerRejection: (ws: WebSocketConnection, report: (error: Error) => void) => void;
 
 /**
  * A WebSocket connection, open from the start. Made by `connect()`, `accept()` and `WebSocketServer`, or by
  * hand over any Duplex on which the opening handshake is done.
  *
  * Messages are consumed in one way, fixed by the first use: by `message` listeners, or by `receive()` and
- * iteration. Until then no message is lost: the first one stays in the receive buffers.
+ * iteration. Until then no message is lost: the first one stays in the receive buffers. Every message that was
+ * read before the connection ended is delivered before the end is reported, however slow the consumer is. Without
+ * a consumer it is discarded `closeTimeout` after the socket was closed; `pause()`, or a loop over `receive()`
+ * that is not continued, holds the end until `close()` or `terminate()`.
  *
- * Nothing that a peer or the network does makes a method throw: `send()` returns false once they ended the
- * connection, calls that wait reject with a {@link ConnectionClosedError}. Only behind this side's own
- * `close()` or `terminate()` does `send()` throw one.
+ * Nothing that a peer or the network does makes a method throw or a promise reject unhandled: `send()` returns
+ * false once the connection is closing, calls that wait reject with a {@link ConnectionClosedError}. Listeners may
+ * be async. One that rejects because its own connection ended is ignored; any other rejection closes the connection
+ * with 1011, and is emitted as `error` on the server, or here for a client.
  */
 export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
   /** The negotiated subprotocol (RFC 6455 §1.9), or an empty string. */
   readonly subprotocol: string;
-  readonly #core: ConnectionCore;
-  /** The application ended it, so that a later `send()` is its mistake. */
-  #closedByCaller = false;
+  readonly #life: Lifecycle;
+  #reportRejection: ((error: Error) => void) | null = null;
 
   constructor(stream: Duplex, init: ConnectionInit) {
-    super();
+    super({ captureRejections: true });
     const { subprotocol = '', extensions = [] } = init;
     if (extensions.length > 1) throw new TypeError('Tried to use several extensions on one connection');
     this.subprotocol = subprotocol;
-    this.#core = new ConnectionCore(stream, this, init);
+    this.#life = new Lifecycle(stream, this, init);
   }
 
   get role(): Role {
-    return this.#core.role;
+    return this.#life.role;
   }
 
   /** The name of the negotiated extension (RFC 6455 §9.1), or an empty string. */
   get extensions(): string {
-    return this.#core.extension?.name ?? '';
+    return this.#life.extension?.name ?? '';
   }
 
   /** `open`, then `closing` from the first Close frame or failure on, then `closed` with the socket. */
   get state(): 'open' | 'closing' | 'closed' {
-    return this.#core.state;
+    const { state } = this.#life;
+    return state === Life.Open ? 'open' : state === Life.Closed ? 'closed' : 'closing';
   }
 
   /** Bytes that were sent and have not left for the system's buffers yet, frame headers included. */
   get bufferedAmount(): number {
-    return this.#core.queue.amount;
+    return this.#life.sender.amount;
   }
 
   /** Milliseconds of the last round trip of a Ping, keepalive's or `ping()`'s; NaN before the first. */
   get latency(): number {
-    return this.#core.pings.latency;
+    return this.#life.pings.latency;
   }
 
   /**
    * Sends a message; it leaves by the end of the tick, in one write with others of that tick. Bytes are not
-   * copied in all cases: leave them unchanged until `drained()`.
+   * copied in all cases: leave them unchanged until `drained()`. A Blob is read when its turn comes; one that cannot
+   * be read, or is not UTF-8 when sent as text, closes the connection with 1011.
    *
-   * @returns whether there is room for more; false, with nothing sent, when the peer or the network has ended
-   * the connection. Who goes on regardless of false has the connection failed at `maxBufferedAmount`.
-   * @throws TypeError for data that is neither string nor bytes, or bytes that are no UTF-8 sent as text;
-   * ConnectionClosedError behind this side's own `close()` or `terminate()`
+   * @returns whether there is room for more; false, with nothing sent, once the connection is closing or closed. A
+   * caller that keeps sending after false fails the connection at `maxBufferedAmount`
+   * @throws TypeError for data that is neither string nor bytes, or bytes that are not UTF-8 sent as text
    */
   send(data: string | BytesLike | Blob | PreparedMessage, options?: SendOptions): boolean {
+    const life = this.#life;
     if (typeof data === 'string' && options === undefined) {
-      return this.#sendable() && this.#core.queue.send(Opcode.Text, data, true);
+      return life.isOpen && life.sender.send(Opcode.Text, data, true);
     }
     const compress = options?.compress ?? true;
-    if (data instanceof PreparedMessage)
-      return this.#sendable() && this.#core.queue.sendPrepared(data, compress);
+    if (data instanceof PreparedMessage) return life.isOpen && life.sender.sendPrepared(data, compress);
     const type = options?.type ?? (typeof data === 'string' ? 'text' : 'binary');
     checkType(type);
     const opcode = type === 'text' ? Opcode.Text : Opcode.Binary;
     if (data instanceof Blob) {
-      if (!this.#sendable()) return false;
-      const bytes = data.arrayBuffer().then((buffer) => toBytes(buffer));
-      return this.#core.queue.sendLater(opcode, data.size, bytes, compress);
+      const read = async (): Promise<Uint8Array> => {
+        const bytes = toBytes(await data.arrayBuffer());
+        if (type === 'text' && !isUtf8(bytes))
+          throw new TypeError('Tried to send a Blob as text that is not UTF-8');
+        return bytes;
+      };
+      return life.isOpen && life.sender.sendLater(opcode, data.size, read, compress);
     }
     const payload = toPayload(data, type);
-    return this.#sendable() && this.#core.queue.send(opcode, payload, compress);
+    return life.isOpen && life.sender.send(opcode, payload, compress);
   }
 
-  /** Begins a message that is sent piece by piece. Other messages wait until it ends. */
+  /** Begins a message that is sent piece by piece. Other messages are queued until it ends. */
   createWriter(type: MessageType): MessageWriter {
     checkType(type);
-    return new MessageWriter(type, this.#core.queue, () => this.#core.close(CloseCode.InternalError, ''));
+    const life = this.#life;
+    return new MessageWriter(type, life, life.isOpen ? null : life.reason.error);
   }
 
   /**
-   * Sends all that `source` yields as one message, each chunk as a fragment, no faster than the peer reads.
-   * When the source throws or the signal aborts, the message is given up as by {@link MessageWriter.abort},
-   * and the call rejects with that error.
+   * Sends all that `source` yields as one message, each chunk as a fragment, no faster than the peer reads. When the
+   * source throws, the signal aborts, or the connection ends, the source is destroyed, cancelled or returned, the
+   * message is aborted as by {@link MessageWriter.abort}, and the call rejects with that error.
    */
   sendStream(source: MessageSource, options: SendStreamOptions = {}): Promise<void> {
-    const createWriter = (): MessageWriter => this.createWriter(options.type ?? 'binary');
-    return sendStream(createWriter, source, options.signal, (listener) => this.#core.onEnded(listener));
+    try {
+      const type = options.type ?? 'binary';
+      checkType(type);
+      const opened = openSource(source);
+      return handled(sendStream(this.createWriter(type), opened, options.signal));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  /** The next message; null after a clean close. The last one is dropped unless its reading is under way. */
-  async receive(options: { readonly signal?: AbortSignal } = {}): Promise<MessageReader | null> {
-    return this.#core.incoming.inbox.receive(options.signal);
+  /**
+   * The next message; null after a clean close. A message that was received before and never begun is discarded;
+   * while one is being read, the call waits until it is read, cancelled or left. Rejects with ERR_CONSUMPTION
+   * while another `receive()` waits.
+   */
+  receive(options: { readonly signal?: AbortSignal } = {}): Promise<MessageReader | null> {
+    let inbox: Inbox;
+    try {
+      inbox = this.#life.receiver.inbox;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return handled(inbox.receive(options.signal));
   }
 
   /** All messages until a clean close; throws when the connection ends otherwise. */
   [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {
-    const { inbox } = this.#core.incoming;
+    const { inbox } = this.#life.receiver;
     return {
-      async next(): Promise<IteratorResult<MessageReader, undefined>> {
-        const value = await inbox.receive();
-        return value === null ? { done: true, value: undefined } : { done: false, value };
+      next: (): Promise<IteratorResult<MessageReader, undefined>> =>
+        handled(
+          inbox
+            .receive()
+            .then((value) => (value === null ? { done: true, value: undefined } : { done: false, value })),
+        ),
+      return: async (): Promise<IteratorResult<MessageReader, undefined>> => {
+        inbox.leave();
+        return { done: true, value: undefined };
       },
-      return: async (): Promise<IteratorResult<MessageReader, undefined>> => ({
-        done: true,
-        value: undefined,
-      }),
       [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {
         return this;
       },
@@ -148,45 +179,52 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
    * @param data - its payload, at most 125 bytes; unique by default
    * @returns the milliseconds of the round trip
    */
-  async ping(data?: string | BytesLike, options: PingOptions = {}): Promise<number> {
-    const { signal, timeout = this.#core.options.pingTimeout } = options;
-    const payload = data === undefined ? this.#core.pings.nextPayload() : toControlPayload(data);
-    checkNumber('timeout', timeout, 0, 0, 0x7fff_ffff);
-    signal?.throwIfAborted();
-    if (this.#core.queue.ended !== null) throw this.#core.queue.ended;
-    this.#core.endpoint.sendPing(payload);
-    this.#core.queue.schedule();
-    return this.#core.pings.pong(payload, timeout, signal, (listener) => this.#core.onEnded(listener));
+  ping(data?: string | BytesLike, options: PingOptions = {}): Promise<number> {
+    const life = this.#life;
+    const { signal, timeout = life.options.pingTimeout } = options;
+    let payload: Buffer;
+    try {
+      payload = data === undefined ? life.pings.nextPayload() : toControlPayload(data);
+      checkNumber('timeout', timeout, 0, 0, 0x7fff_ffff);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (signal?.aborted) return handled(Promise.reject(signal.reason));
+    if (!life.isOpen) return handled(Promise.reject(life.reason.error));
+    life.endpoint.sendPing(payload);
+    life.sender.schedule();
+    return handled(life.pings.pong(payload, timeout, signal, (listener) => life.reason.onEnded(listener)));
   }
 
-  /** Sends a Pong that nobody asked for, at most 125 bytes (RFC 6455 §5.5.3). */
+  /** Sends an unsolicited Pong of at most 125 bytes (RFC 6455 §5.5.3); nothing once the connection is closing. */
   pong(data: string | BytesLike = ''): void {
     const payload = toControlPayload(data);
-    if (!this.#sendable()) return;
-    this.#core.endpoint.sendPong(payload);
-    this.#core.queue.schedule();
+    if (!this.#life.isOpen) return;
+    this.#life.endpoint.sendPong(payload);
+    this.#life.sender.schedule();
   }
 
-  /** Holds `message` events back; reading stops, and the peer is slowed down through the TCP window. */
+  /** Holds `message` events; reading stops, and the peer is slowed down through the TCP window. */
   pause(): void {
-    this.#core.incoming.pause(true);
+    this.#life.receiver.pause(true);
   }
 
   /** Lets `message` events go on; without a listener, messages are read and dropped from here on. */
   resume(): void {
-    this.#core.listen();
-    this.#core.incoming.pause(false);
+    this.#life.receiver.listen();
+    this.#life.receiver.pause(false);
   }
 
-  /** Resolves once everything sent has left for the system's buffers; rejects when the connection ends first. */
+  /** Resolves once everything sent has left for the kernel's buffers; rejects when the connection ends first. */
   drained(): Promise<void> {
-    return this.#core.queue.drained();
+    return handled(this.#life.sender.drained());
   }
 
   /**
-   * Closes the connection by the closing handshake (RFC 6455 §7.1.2): sends a Close frame behind all messages
-   * sent before, waits for the peer's, and for the end of the TCP connection; after `closeTimeout` the socket
-   * is destroyed. What the peer still sends is read and dropped. A writer's message that was not ended is cut off.
+   * Closes the connection by the closing handshake (RFC 6455 §7.1.2): sends a Close frame after all messages
+   * sent before, waits for the peer's, and for the end of the TCP connection. The socket is destroyed `closeTimeout`
+   * after the Close frame has left, or as soon as nothing moves for that long before. What the peer still sends is
+   * read and dropped. A writer's message that was not ended is cut off, and the messages queued after it are dropped.
    *
    * @param code - 1000 by default; 1000-1003, 1007-1014 or 3000-4999 (§7.4)
    * @param reason - at most 123 bytes of UTF-8
@@ -194,19 +232,17 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
    */
   async close(code: number = CloseCode.NormalClosure, reason = ''): Promise<CloseInfo> {
     closeBody(code, reason);
-    this.#closedByCaller ||= this.state === 'open';
-    return this.#core.close(code, reason);
+    return this.#life.close(code, reason);
   }
 
   /** How the connection ended, whoever ended it; never rejects. */
   get closed(): Promise<CloseInfo> {
-    return this.#core.closed;
+    return this.#life.reason.closed;
   }
 
-  /** Destroys the socket at once, without a closing handshake; told as 1006. */
+  /** Destroys the socket at once, without a closing handshake, and drops what was received; reported as 1006. */
   terminate(): void {
-    this.#closedByCaller ||= this.state === 'open';
-    this.#core.terminate();
+    this.#life.terminate();
   }
 
   /** Closes the connection with 1000 and waits for the end. */
@@ -214,16 +250,25 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     await this.close();
   }
 
-  /** Whether something can be sent; throws behind this side's own `close()` or `terminate()`. */
-  #sendable(): boolean {
-    const { ended } = this.#core.queue;
-    if (ended === null) return true;
-    if (this.#closedByCaller) throw ended;
-    return false;
+  /** An async listener rejected. */
+  #onRejection(error: Error, event: string): void {
+    if (this.#life.reason.includes(error)) return;
+    void this.#life.close(CloseCode.InternalError, '');
+    if (this.#reportRejection !== null) this.#reportRejection(error);
+    else if (event !== 'error' && this.listenerCount('error') > 0) this.#life.emit('error', error);
+    else throw error;
   }
 
   static {
-    goAway = (ws, code, reason) => ws.#core.close(code, reason);
+    isEndOf = (ws, error) => ws.#life.reason.includes(error);
+    onListenerRejection = (ws, report) => {
+      ws.#reportRejection = report;
+    };
+    Object.defineProperty(WebSocketConnection.prototype, EventEmitter.captureRejectionSymbol, {
+      value(this: WebSocketConnection, error: Error, event: string): void {
+        this.#onRejection(error, event);
+      },
+    });
     // The first listener for messages decides how they are consumed
     for (const add of ['on', 'addListener', 'prependListener'] as const) {
       const original = EventEmitter.prototype[add];
@@ -232,7 +277,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
         event: string,
         listener: never,
       ) {
-        if (event === 'message') this.#core.listen();
+        if (event === 'message') this.#life.receiver.listen();
         return original.call(this, event, listener) as WebSocketConnection;
       } as never;
     }

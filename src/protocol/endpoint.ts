@@ -47,9 +47,14 @@ export class Endpoint {
   control: Buffer = empty;
   /** Bytes of the message at hand: those of its frames whose headers came, or those its extension gave. */
   received = 0;
-  /** Most bytes of a message; a change applies from the next header on. */
+  /** Limit of a binary message, in bytes; see {@link limit}. */
   maxMessageSize: number;
-  /** Set while the bytes taken last cannot leave: then only the latest Ping is answered, once they can. */
+  /** Limit of a text message, in bytes. */
+  maxTextSize: number;
+  /**
+   * Set while bytes that were taken before are not flushed. Control frames go in front of what is queued then, and of
+   * several Pings only the latest is answered.
+   */
   congested = false;
   readonly closing: ClosingHandshake = new ClosingHandshake();
 
@@ -66,6 +71,8 @@ export class Endpoint {
   /** A message was begun to be sent and not finished. */
   #sending = false;
   #encoding = false;
+  /** Received data is dropped; see {@link discard}. */
+  #discarding = false;
   /** A promise of the encoder is not settled yet. */
   #waiting = false;
   #failed = false;
@@ -73,6 +80,10 @@ export class Endpoint {
   readonly #masks: boolean;
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
+  /** Control frames that go in front of what is queued. */
+  #urgent: FrameWriter | null = null;
+  /** Nothing is sent any more: the connection under the endpoint is lost. */
+  #muted = false;
   readonly #utf8: Utf8Validator = new Utf8Validator();
   readonly #extension: Extension | null;
 
@@ -82,7 +93,23 @@ export class Endpoint {
     this.#extension = options.extension ?? null;
     this.#parser = new FrameParser(!this.#masks, this.#extension?.rsv);
     this.#writer = new FrameWriter(this.#masks);
-    this.maxMessageSize = options.maxMessageSize ?? Number.POSITIVE_INFINITY;
+    this.maxMessageSize = this.maxTextSize = options.maxMessageSize ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Sets the limits; throws a MessageTooBigError when the current message is over its limit already. */
+  limit(maxMessageSize: number, maxTextSize: number = maxMessageSize): void {
+    this.maxMessageSize = maxMessageSize;
+    this.maxTextSize = maxTextSize;
+    this.checkSize(this.received);
+  }
+
+  /** The one place where a size is compared with its limit; throws a MessageTooBigError. */
+  checkSize(size: number, limit: number = this.#limit): void {
+    if (size > limit) throw violation('messageTooBig', `${size} bytes`);
+  }
+
+  get #limit(): number {
+    return this.opcode === Opcode.Text ? this.maxTextSize : this.maxMessageSize;
   }
 
   /** Every byte of the text at hand so far is ASCII. */
@@ -173,25 +200,46 @@ export class Endpoint {
     this.#failed = true;
   }
 
-  /** The connection under the endpoint is closed; `closing.info` tells how. */
+  /** Data events are empty from here on: what is received is neither decoded, nor validated, nor limited. */
+  discard(): void {
+    this.#discarding = true;
+    this.#undecoded = false;
+  }
+
+  /** The connection under the endpoint can send nothing any more: what is queued is dropped, received bytes are still read. */
+  mute(): void {
+    this.#muted = true;
+    this.#pong = null;
+    this.#urgent = null;
+    this.#writer.take();
+  }
+
+  /** The connection under the endpoint is closed; `closing.info` says how. */
   closed(): void {
+    this.mute();
     this.closing.state = State.Closed;
     this.#extension?.close();
   }
 
-  /** Bytes that {@link take} would give. */
+  /** Bytes that {@link take} would give, if it took all. */
   get pending(): number {
     const pong = this.#pong;
-    return this.#writer.size + (pong === null ? 0 : headerSize(pong.length, this.#masks) + pong.length);
+    const urgent = this.#urgent === null ? 0 : this.#urgent.size;
+    return (
+      this.#writer.size + urgent + (pong === null ? 0 : headerSize(pong.length, this.#masks) + pong.length)
+    );
   }
 
   /**
-   * Takes the bytes to send. Of the Pings that came while `congested` only the latest is answered: an endpoint
-   * "MAY elect to send a Pong frame for only the most recently processed Ping frame" (§5.5.3).
+   * Takes the bytes to send: about `max`, and whole frames. Control frames that were queued while `congested` come
+   * first. Of the Pings received meanwhile only the latest is answered: an endpoint "MAY elect to send a Pong frame
+   * for only the most recently processed Ping frame" (§5.5.3).
    */
-  take(): Buffer[] {
+  take(max: number = Number.POSITIVE_INFINITY): Buffer[] {
     this.#answerPing();
-    return this.#writer.take();
+    const pieces = this.#writer.take(max);
+    if (this.#urgent === null || this.#urgent.size === 0) return pieces;
+    return this.#urgent.take().concat(pieces);
   }
 
   get #ended(): boolean {
@@ -200,6 +248,8 @@ export class Endpoint {
 
   #next(): EndpointEvent {
     const parser = this.#parser;
+    // The message of the event before is delivered
+    if (this.last && !this.#receiving) this.received = 0;
     for (;;) {
       if (this.#undecoded) {
         const event = this.#decode();
@@ -214,6 +264,7 @@ export class Endpoint {
           break;
         case FrameEvent.Payload: {
           const last = parser.fin && parser.remaining === 0;
+          if (this.#discarding) return this.#onDropped(last);
           if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
           this.#extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
           this.#undecoded = true;
@@ -239,12 +290,12 @@ export class Endpoint {
       this.received = 0;
       this.#utf8.reset();
     }
-    if (!this.#decoding) this.#count(length);
+    if (!this.#decoding && !this.#discarding) this.#count(length);
   }
 
   #count(length: number): void {
     this.received += length;
-    if (this.received > this.maxMessageSize) throw violation('messageTooBig', `${this.received} bytes`);
+    this.checkSize(this.received);
   }
 
   #onData(chunk: Buffer, start: number, end: number, last: boolean): EndpointEvent {
@@ -262,9 +313,19 @@ export class Endpoint {
     return EndpointEvent.Data;
   }
 
+  #onDropped(last: boolean): EndpointEvent {
+    this.chunk = empty;
+    this.start = this.end = 0;
+    this.first = this.#fresh;
+    this.last = last;
+    this.#fresh = false;
+    if (last) this.#receiving = false;
+    return EndpointEvent.Data;
+  }
+
   #decode(): EndpointEvent {
     const { decoder } = this.#extension!;
-    const data = decoder.read(this.maxMessageSize - this.received);
+    const data = decoder.read(this.#limit - this.received);
     if (data === null && !decoder.done) {
       this.#undecoded = decoder.busy;
       return decoder.busy ? EndpointEvent.Busy : EndpointEvent.NeedData;
@@ -281,7 +342,7 @@ export class Endpoint {
     if (opcode === Opcode.Pong) return EndpointEvent.Pong;
     if (opcode === Opcode.Ping) {
       // §5.5.2: a Pong is due "unless it already received a Close frame"; after our own none may be sent
-      if (!this.closing.sent) this.#pong = control;
+      if (!this.closing.sent && !this.#muted) this.#pong = control;
       if (!this.congested) this.#answerPing();
       return EndpointEvent.Ping;
     }
@@ -298,7 +359,17 @@ export class Endpoint {
     const { length } = payload;
     if (length > MAX_CONTROL_PAYLOAD)
       throw new RangeError(`Tried to send a control frame with more than 125 bytes: ${length}`);
-    this.#writer.frame(FIN | opcode, payload);
+    this.#control(FIN | opcode, payload);
+  }
+
+  /** A control frame: it need not wait for what is queued, except for a Close frame. */
+  #control(first: number, payload: Uint8Array): void {
+    if (!this.congested || this.closing.sent) {
+      this.#writer.frame(first, payload);
+      return;
+    }
+    this.#urgent ??= new FrameWriter(this.#masks);
+    this.#urgent.frame(first, payload);
   }
 
   #assertNotClosed(): void {
@@ -332,7 +403,7 @@ export class Endpoint {
     this.#waiting = true;
     return payload
       .then((encoded) => {
-        if (!this.closing.sent) lay(encoded);
+        if (!this.closing.sent && !this.#muted) lay(encoded);
       })
       .finally(() => {
         this.#waiting = false;
@@ -340,14 +411,16 @@ export class Endpoint {
   }
 
   #close(body: Uint8Array): void {
+    if (this.#muted) return;
     this.#answerPing();
     this.#writer.frame(FIN | Opcode.Close, body);
     this.closing.onSent();
   }
 
   #answerPing(): void {
-    if (this.#pong === null) return;
-    this.#writer.frame(FIN | Opcode.Pong, this.#pong);
+    const pong = this.#pong;
+    if (pong === null) return;
     this.#pong = null;
+    this.#control(FIN | Opcode.Pong, pong);
   }
 }

@@ -84,7 +84,7 @@ export class FrameWriter {
   }
 
   /** Takes all bytes laid down, in order. */
-  take(): Buffer[] {
+  take(_max: number = Number.POSITIVE_INFINITY): Buffer[] {
     this.size = 0;
     this.#blockSize = FIRST_BLOCK;
     const pieces = this.#pieces;

@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { onAbort } from '../abort.js';
+import { onAbort } from '../connection/abort.js';
 import { deadline } from '../deadline.js';
 import { ownOrigins } from '../handshake/origin.js';
 import type { Rejection, ServerHandshake } from '../handshake/server-handshake.js';
@@ -71,7 +71,7 @@ async function inTime(
     };
   });
   const onGone = (): void => stop('The peer is gone');
-  const limit = deadline(options.handshakeTimeout, () => stop('The opening handshake took too long'));
+  const cancel = deadline(options.handshakeTimeout, () => stop('The opening handshake took too long'));
   // The peer may reset at any moment, and node:http has removed its own listener from the socket
   socket.on('error', ignore).once('close', onGone).once('end', onGone);
   const reading = readEarly(socket);
@@ -80,7 +80,7 @@ async function inTime(
     const rejection = await Promise.race([stopped, decide(controller.signal)]);
     return rejection ?? { early: reading.early };
   } finally {
-    limit.cancel();
+    cancel();
     unlisten();
     await reading.stop();
     socket.off('error', ignore).off('close', onGone).off('end', onGone);

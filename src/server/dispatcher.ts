@@ -93,12 +93,12 @@ class Dispatcher {
     const { bytesWritten } = socket as Partial<Socket>;
     // A stream that does not count belongs to a listener that knows it
     if (bytesWritten === undefined) return;
-    const limit = deadline(timeout, () => {
+    const cancel = deadline(timeout, () => {
       if (!isUpgraded(socket) && (socket as Socket).bytesWritten === bytesWritten) {
         refuse(socket, { status: 404 });
       }
     });
-    socket.once('close', () => limit.cancel());
+    socket.once('close', cancel);
   }
 
   /**

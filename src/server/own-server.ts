@@ -2,13 +2,13 @@
 
 import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Deadline, deadline } from '../deadline.js';
+import { deadline } from '../deadline.js';
 import { refuse } from './refuse.js';
 
-/** On a socket: the deadline of its request. */
+/** On a socket: cancels the deadline of its request. */
 const kRequest = Symbol('request');
 
-type Limited = Duplex & { [kRequest]?: Deadline };
+type Limited = Duplex & { [kRequest]?: () => void };
 
 /** An HTTP server that limits the time of a request head, and can be stopped with all of its sockets. */
 export class OwnServer {
@@ -31,7 +31,7 @@ export class OwnServer {
       socket.once('close', onClose);
     });
     this.server.on('upgrade', (_request, socket: Limited) => {
-      socket[kRequest]?.cancel();
+      socket[kRequest]?.();
       socket.off('close', onClose);
     });
   }
@@ -61,5 +61,5 @@ export class OwnServer {
 }
 
 function onClose(this: Limited): void {
-  this[kRequest]?.cancel();
+  this[kRequest]?.();
 }

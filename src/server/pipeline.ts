@@ -6,7 +6,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { onAbort } from '../abort.js';
+import { onAbort } from '../connection/abort.js';
 import { deadline } from '../deadline.js';
 
 /**
@@ -54,10 +54,10 @@ export function afterResponses(
     const check = (): void => {
       if (responses.size === 0) done();
     };
-    const limit = deadline(timeout, stop);
+    const cancel = deadline(timeout, stop);
     let unlisten = (): void => {};
     const done = (): void => {
-      limit.cancel();
+      cancel();
       unlisten();
       socket.off('close', done);
       for (const response of responses) response.off('close', check);

@@ -35,8 +35,10 @@ export function refuse(socket: Duplex, rejection: Rejection, cause?: unknown): H
   ].join('\r\n');
   socket.end(Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body)]));
   socket.resume();
-  const linger = deadline(lingerTime, () => socket.destroy());
-  socket.once('close', () => linger.cancel());
+  socket.once(
+    'close',
+    deadline(lingerTime, () => socket.destroy()),
+  );
 
   const headers: Record<string, string> = Object.create(null);
   for (const [name, value] of fields) {

@@ -5,11 +5,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SendOptions } from '../connection/connection-types.js';
-import type { BytesLike } from '../connection/payload.js';
-import { prepareMessage } from '../connection/prepare-message.js';
-import { goAway, WebSocketConnection } from '../connection/websocket-connection.js';
+import type { BytesLike } from '../connection/sending/payload.js';
+import { prepareMessage } from '../connection/sending/prepare-message.js';
+import { isEndOf, onListenerRejection, WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
-import { ConnectionClosedError, HandshakeError, ProtocolError, TimeoutError } from '../errors.js';
+import { HandshakeError } from '../errors.js';
 import { pathOf, type Rejection } from '../handshake/server-handshake.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { checkUpgrade, type UpgradeContext, type UpgradeResult, upgrade } from './accept.js';
@@ -80,6 +80,8 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
    * live.
    */
   readonly #onClose: (this: WebSocketConnection) => void;
+  /** Also one for all: an async listener of a connection has rejected. */
+  readonly #report = (error: Error): void => void this.emit('error', error);
   #handshakes = 0;
   #onIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
@@ -196,14 +198,14 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   async #shutDown(code: number, reason: string, timeout: number): Promise<void> {
     this.#closing.abort();
     this.#own?.stop();
-    const limit = deadline(timeout, () => this.#visit((ws) => ws.terminate()));
+    const cancel = deadline(timeout, () => this.#visit((ws) => ws.terminate()));
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
-    await this.#visit((ws) => goAway(ws, code, reason));
+    await this.#visit((ws) => ws.close(code, reason));
     this.#checkIdle();
     await idle;
-    limit.cancel();
+    cancel();
     await this.#own?.destroy();
     this.#detach?.();
     this.emit('close');
@@ -244,7 +246,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     const [ws] = args;
     if (event === 'connection' && ws instanceof WebSocketConnection) {
       if (isEndOf(ws, error)) return;
-      goAway(ws, CloseCode.InternalError, '');
+      void ws.close(CloseCode.InternalError);
     }
     this.emit('error', error);
   }
@@ -266,8 +268,9 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     if (result instanceof WebSocketConnection) {
       this.#connections.add(result);
       result.on('close', this.#onClose);
+      onListenerRejection(result, this.#report);
       process.nextTick(emitConnection, this, result, request);
-      if (this.#closed !== undefined) goAway(result, CloseCode.GoingAway, '');
+      if (this.#closed !== undefined) void result.close(CloseCode.GoingAway);
     } else {
       this.#own?.refused(socket);
       process.nextTick(() => this.emit('rejected', result, request));
@@ -289,16 +292,6 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
 
 function emitConnection(server: WebSocketServer, ws: WebSocketConnection, request: IncomingMessage): void {
   server.emit('connection', ws, request);
-}
-
-/**
- * Whether an error is the end of this connection, as its methods reject with it.
- *
- * LEAD: to be replaced by the predicate of this name in connection/websocket-connection.ts.
- */
-function isEndOf(ws: WebSocketConnection, error: unknown): boolean {
-  const ends = [ConnectionClosedError, ProtocolError, TimeoutError];
-  return ws.state !== 'open' && ends.some((End) => error instanceof End);
 }
 
 /** What `call` throws; undefined when it does not. */

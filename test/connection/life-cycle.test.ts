@@ -91,13 +91,13 @@ describe.each(roles)('a %s', (role) => {
     expect(closes(peerSeen)).toEqual([{ code: 4001, reason: 'a', wasClean: true }]);
   });
 
-  test('[L-07] send() behind the own close() throws, calls that wait reject', async () => {
+  test('[L-07] [X-07] send() after close() returns false, calls that wait reject', async () => {
     const [ws, peer] = await pair(role);
     peer.resume();
     const closing = ws.close(1000, 'bye');
     for (let i = 0; i < 2; i++) {
-      expect(() => ws.send('late')).toThrow(ConnectionClosedError);
-      expect(() => ws.pong()).toThrow(ConnectionClosedError);
+      expect([ws.send('late'), ws.send(new Blob(['late'])), ws.pong()]).toEqual([false, false, undefined]);
+      expect(() => ws.send(5 as never)).toThrow(TypeError);
       await expect(ws.ping()).rejects.toMatchObject({ code: 1000, reason: 'bye' });
       await expect(ws.drained()).rejects.toBeInstanceOf(ConnectionClosedError);
       await expect(ws.createWriter('text').write('late')).rejects.toBeInstanceOf(ConnectionClosedError);
@@ -107,7 +107,7 @@ describe.each(roles)('a %s', (role) => {
     expect(await ws.receive()).toBe(null);
   });
 
-  test('[L-07] send() behind the close of the peer returns false', async () => {
+  test('[L-07] [X-07] send() after the Close frame of the peer returns false', async () => {
     const [ws, peer] = await rawPair(role);
     ws.resume();
     peer.send(8, code(1001));
@@ -301,7 +301,7 @@ describe.each(roles)('a %s', (role) => {
     vi.restoreAllMocks();
   });
 
-  test('[L-08] close, terminate and send from inside every callback: one close event, clear errors', async () => {
+  test('[L-08] close, terminate and send from inside every callback: one close event, no error', async () => {
     const events = ['message', 'ping', 'pong', 'drain', 'close', 'error'] as const;
     const actions = ['close', 'terminate', 'send'] as const;
     for (const event of events) {
@@ -332,7 +332,7 @@ describe.each(roles)('a %s', (role) => {
         await ws.closed;
         await turns();
         expect(infos.length).toBe(1);
-        for (const error of errors) expect(error).toBeInstanceOf(ConnectionClosedError);
+        expect(errors).toEqual([]);
         peer.socket.destroy();
       }
     }
@@ -351,9 +351,10 @@ describe.each(roles)('a %s', (role) => {
       2 * 1024 * 1024,
     );
     expect(peer.socket.writableLength).toBeGreaterThan(0);
-    // Keepalive goes on to send Pings, and does not count what it cannot read
+    // The heartbeat sends Pongs, as it cannot read the answer to a Ping
     expect(ws.state).toBe('open');
-    expect(peer.frames.filter((frame) => frame.opcode === 9).length).toBeGreaterThan(1);
+    expect(peer.frames.map((frame) => frame.opcode)).not.toContain(9);
+    expect(peer.frames.filter((frame) => frame.opcode === 10).length).toBeGreaterThan(1);
     // The application reads: it goes on
     const message = await ws.receive();
     let read = 0;
@@ -438,14 +439,14 @@ describe.each(roles)('a %s', (role) => {
     }
   });
 
-  test('terminate() destroys at once, and is told as 1006', async () => {
+  test('terminate() destroys at once, and is reported as 1006', async () => {
     const [ws, peer] = await pair(role);
     const seen = watch(ws);
     const waiting = [ws.receive(), ws.ping()];
     ws.terminate();
     ws.terminate();
     expect(ws.state).toBe('closing');
-    expect(() => ws.send('late')).toThrow(ConnectionClosedError);
+    expect(ws.send('late')).toBe(false);
     for (const call of waiting) await expect(call).rejects.toMatchObject({ code: 1006 });
     expect(await ws.closed).toEqual(lost);
     expect(closes(seen)).toEqual([lost]);

@@ -212,7 +212,7 @@ describe.each(roles)('a %s', (role) => {
     const [events, first] = await pair(role);
     events.once('message', () => {});
     await expect(events.receive()).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
-    expect(() => events[Symbol.asyncIterator]()).toThrow('listeners consume');
+    expect(() => events[Symbol.asyncIterator]()).toThrow('consumed by');
     const [pulled, second] = await pair(role);
     const waiting = pulled.receive();
     for (const add of ['on', 'once', 'addListener', 'prependListener', 'prependOnceListener'] as const) {
@@ -299,22 +299,68 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('receive() may be called ahead, and stops on its signal', async () => {
+  test('[X-11] a second receive() while one waits rejects; the signal stops the first', async () => {
     const [ws, peer] = await pair(role);
     const controller = new AbortController();
     const aborted = ws.receive({ signal: controller.signal });
-    const calls = [ws.receive(), ws.receive(), ws.receive()];
+    await expect(ws.receive()).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
     controller.abort(new Error('enough'));
     await expect(aborted).rejects.toThrow('enough');
     await expect(ws.receive({ signal: controller.signal })).rejects.toThrow('enough');
-    for (const text of ['one', 'two']) peer.send(text);
-    const texts = [await (await calls[0])?.text(), await (await calls[1])?.text()];
-    expect(texts).toEqual(['one', 'two']);
+    const ahead = ws.receive();
+    peer.send('one');
+    peer.send('two');
+    expect(await (await ahead)?.text()).toBe('one');
+    expect(await (await ws.receive())?.text()).toBe('two');
+    const last = ws.receive();
     peer.resume();
     void peer.close();
-    expect(await calls[2]).toBe(null);
+    expect(await last).toBe(null);
     expect(await ws.receive()).toBe(null);
     for await (const message of ws) throw new Error(`Unexpected ${message.type}`);
+  });
+
+  test('[X-11] receive() waits while a message is read, until it is read, cancelled or left', async () => {
+    const [ws, peer] = await pair(role);
+    const ends: ((chunks: AsyncIterableIterator<Buffer>, message: MessageReader) => unknown)[] = [
+      async (chunks) => {
+        while (!(await chunks.next()).done);
+      },
+      (_, message) => message.cancel(),
+      (chunks) => chunks.return!(),
+    ];
+    for (const end of ends) {
+      const writer = peer.createWriter('text');
+      await writer.write('first, ');
+      const message = (await ws.receive())!;
+      const chunks = message[Symbol.asyncIterator]();
+      expect(String((await chunks.next()).value)).toBe('first, ');
+      await writer.end('second');
+      peer.send('next');
+      let received: MessageReader | null = null;
+      const next = ws.receive().then((reader) => {
+        received = reader;
+        return reader;
+      });
+      await turns(10);
+      expect(received).toBe(null);
+      await end(chunks, message);
+      expect(await (await next)?.text()).toBe('next');
+    }
+    ws.terminate();
+  });
+
+  test('[X-11] a message never begun is discarded by the next receive(), and reading it later rejects', async () => {
+    const [ws, peer] = await pair(role);
+    for (const text of ['one', 'two', 'x'.repeat(200_000), 'four']) peer.send(text);
+    const skipped = (await ws.receive())!;
+    const second = (await ws.receive())!;
+    await expect(skipped.text()).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
+    expect(await second.text()).toBe('two');
+    const large = (await ws.receive())!;
+    expect(await (await ws.receive())?.text()).toBe('four');
+    await expect(large[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
+    ws.terminate();
   });
 
   test('leaving the loop over messages leaves the connection open', async () => {

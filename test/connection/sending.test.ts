@@ -326,7 +326,7 @@ describe.each(roles)('a %s', (role) => {
     }
   });
 
-  test('§5.4 abort() in front of the first fragment lets others go on, behind it the connection closes with 1011', async () => {
+  test('[X-02] §5.4 abort() before the first fragment lets others go on, after it the connection closes with 1011', async () => {
     const stream = new Slow();
     const ws = open(stream, role);
     const idle = ws.createWriter('text');
@@ -334,7 +334,7 @@ describe.each(roles)('a %s', (role) => {
     await turns();
     idle.abort();
     idle.abort();
-    await expect(idle.write('late')).rejects.toThrow('given up');
+    await expect(idle.write('late')).rejects.toThrow('was aborted');
     await ws.drained();
     expect(parse(stream.sent).map(({ payload }) => payload.toString())).toEqual(['waits']);
     {

@@ -1,6 +1,6 @@
 /** Chunks to one text message, RFC 6455 §5.6, §8.1. */
 import { transcode } from 'node:buffer';
-import { MessageAssembler } from '../protocol/message-assembler.js';
+import { MessageAssembler } from '../../protocol/message-assembler.js';
 
 /** Makes one of the chunks of a message. */
 export interface Assembler<T> {

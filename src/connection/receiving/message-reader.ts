@@ -1,5 +1,6 @@
 /** A received message as a body, read like a `fetch()` response, RFC 6455 §6.2. */
 import { ReadableStream } from 'node:stream/web';
+import { handled } from '../handled.js';
 import type { MessageBody } from './message-body.js';
 
 /** Whether a message is UTF-8 text or arbitrary bytes (RFC 6455 §5.6). */
@@ -7,7 +8,8 @@ export type MessageType = 'text' | 'binary';
 
 /**
  * One received message. Its body is read once: by iterating over its chunks, or by one of the methods; a second
- * use rejects with a TypeError. What is not read when the next message is asked for is dropped.
+ * use rejects with a TypeError. A message that is not begun when the next one is asked for is discarded: reading it
+ * later rejects with ERR_CONSUMPTION.
  *
  * Reading rejects with a `ProtocolError` when the peer breaks the protocol within the message, and with a
  * `ConnectionClosedError` when the connection ends before the message does.
@@ -37,28 +39,32 @@ export class MessageReader {
   }
 
   /** The whole message as a string, at most `maxMessageSize` bytes; a larger one fails the connection with 1009. */
-  async text(): Promise<string> {
-    this.#use();
-    return this.#body.collectText();
+  text(): Promise<string> {
+    return this.#read(() => this.#body.collectText());
   }
 
   /** The whole message parsed as JSON, at most `maxMessageSize` bytes. Rejects with a SyntaxError if it is none. */
-  async json(): Promise<unknown> {
-    return JSON.parse(await this.text());
+  json(): Promise<unknown> {
+    return this.#read(() => this.#body.collectText().then((text): unknown => JSON.parse(text)));
   }
 
   /**
-   * The whole message, at most `maxMessageSize` bytes. A message that came in one piece is a view of the receive
+   * The whole message, at most `maxMessageSize` bytes. A message that arrived in one piece is a view of the receive
    * buffer: valid for as long as it is held, and pinning that buffer for that time.
    */
   bytes(): Promise<Uint8Array> {
-    return this.#collect();
+    return this.#read(() => this.#body.collect());
   }
 
   /** The whole message in an ArrayBuffer of its own, at most `maxMessageSize` bytes. */
-  async arrayBuffer(): Promise<ArrayBuffer> {
-    const { buffer, byteOffset, length } = await this.#collect();
-    return buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer;
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#read(() =>
+      this.#body
+        .collect()
+        .then(
+          ({ buffer, byteOffset, length }) => buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer,
+        ),
+    );
   }
 
   /** The chunks as a web stream; cancelling it drops the rest of the message. */
@@ -78,12 +84,13 @@ export class MessageReader {
   }
 
   /**
-   * Drops what is unread of the message; an iteration ends as if the message did, a method that waits rejects. A message that is dropped
-   * without being iterated over fails the connection with 1009 when it is over `maxMessageSize`.
+   * Drops what is unread of the message; an iteration ends as if the message did, a method that waits rejects. A
+   * message that is dropped without being iterated over fails the connection with 1009 when it is over
+   * `maxMessageSize`.
    */
   cancel(): void {
     this.#used = true;
-    this.#body.discard();
+    this.#body.cancel();
   }
 
   /**
@@ -95,12 +102,14 @@ export class MessageReader {
     this.#use();
     const body = this.#body;
     return {
-      async next(): Promise<IteratorResult<Buffer, undefined>> {
-        const value = await body.next();
-        return value === null ? { done: true, value: undefined } : { done: false, value };
-      },
+      next: (): Promise<IteratorResult<Buffer, undefined>> =>
+        handled(
+          body
+            .next()
+            .then((value) => (value === null ? { done: true, value: undefined } : { done: false, value })),
+        ),
       return: async (): Promise<IteratorResult<Buffer, undefined>> => {
-        body.discard();
+        body.cancel();
         return { done: true, value: undefined };
       },
       [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
@@ -109,9 +118,13 @@ export class MessageReader {
     };
   }
 
-  async #collect(): Promise<Buffer> {
-    this.#use();
-    return this.#body.collect();
+  #read<T>(collect: () => Promise<T>): Promise<T> {
+    try {
+      this.#use();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return handled(collect());
   }
 
   #use(): void {

@@ -1,6 +1,6 @@
 /** What may be sent: strings, and bytes in any of the forms that JavaScript has for them. */
 import { isUtf8 } from 'node:buffer';
-import type { MessageType } from './message-reader.js';
+import type { MessageType } from '../receiving/message-reader.js';
 
 /** Bytes of a message: any view, at any offset, or a whole buffer. */
 export type BytesLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;

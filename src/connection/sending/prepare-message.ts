@@ -1,7 +1,7 @@
 /** A message that is framed once and sent to many connections. */
-import { Opcode } from '../protocol/opcode.js';
-import { PreparedMessage } from '../protocol/prepared-message.js';
-import type { MessageType } from './message-reader.js';
+import { Opcode } from '../../protocol/opcode.js';
+import { PreparedMessage } from '../../protocol/prepared-message.js';
+import type { MessageType } from '../receiving/message-reader.js';
 import { type BytesLike, checkType, toPayload } from './payload.js';
 
 /**

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
-import { onAbort } from '../src/abort.js';
-import { checkSideConditions } from './support/side-conditions.js';
+import { onAbort } from '../../src/connection/abort.js';
+import { checkSideConditions } from '../support/side-conditions.js';
 
 checkSideConditions();
 
@@ -19,11 +19,12 @@ test('each listener is called once with the reason, in order, unless it was stop
   const { signal } = controller;
   const calls: unknown[] = [];
   const one = (reason: unknown): void => void calls.push(['one', reason]);
+  const another = (reason: unknown): void => one(reason);
   onAbort(signal, one);
   onAbort(signal, () => stopLast());
-  const stop = onAbort(signal, one);
+  const stop = onAbort(signal, () => calls.push('stopped'));
   stop();
-  onAbort(signal, one);
+  onAbort(signal, another);
   const stopLast = onAbort(signal, () => calls.push('last'));
   controller.abort('why');
   expect(calls).toEqual([

@@ -1,0 +1,186 @@
+/**
+ * The heartbeat, RFC 6455 §5.5.2: a Ping "may serve either as a keepalive or as a means to verify that the remote
+ * endpoint is still responsive". One coarse timer serves all connections with the same times.
+ *
+ *     QUIET ── pingInterval since the last Ping ──▶ Ping ──▶ UNSENT ── its bytes are flushed ──▶ AWAITED
+ *       ▲                                                       │                                    │
+ *       └──────────────── a byte, or progress of a stalled write ┴────────────────────────────────────┤
+ *                                       pingTimeout in AWAITED, and one more poll without either ──▶ lost
+ *
+ * - A write that the kernel accepts at once proves nothing: only one that was stalled from beat to beat, and is
+ *   flushed then, was acknowledged by the peer's TCP.
+ * - A Ping that could not be sent starts no timeout.
+ * - While reading is paused by this side, a missing Pong proves nothing. TCP keepalive watches the peer then, and
+ *   unsolicited Pongs, "a unidirectional heartbeat" (§5.5.3), tell it that this side is alive though it answers no Ping.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { TimeoutError } from '../errors.js';
+import type { Lifecycle } from './lifecycle.js';
+
+/** Beats per interval: a loss is noticed this part of it late, at most. */
+const RESOLUTION = 8;
+const MAX_PERIOD = 1000;
+/** Milliseconds of one turn that a beat may use; the rest of the connections follow in the next turn. */
+const SLICE = 4;
+/** Connections between two looks at the clock. */
+const LOOK = 64;
+
+const Phase = { Quiet: 0, Unsent: 1, Awaited: 2 } as const;
+
+/** The timer of all connections with the same times. */
+interface Heart {
+  readonly interval: number;
+  readonly timeout: number;
+  readonly members: Heartbeat[];
+  readonly timer: NodeJS.Timeout;
+  /** Members that the current beat has not come to yet: `members[0, rest)`. */
+  rest: number;
+}
+
+const hearts = new Map<string, Heart>();
+/** Timers that connections share belong to no connection: they keep no context of AsyncLocalStorage alive. */
+const shared = new AsyncResource('SluiceHeartbeat');
+
+/** The heartbeat of one connection. */
+export class Heartbeat {
+  /** A byte has arrived since the last beat; set by the connection. */
+  heard = false;
+  #phase: number = Phase.Quiet;
+  /** When the last Ping was sent; in {@link Phase.Awaited}, when it was flushed. In whole ms: a fraction takes an object. */
+  #since = now();
+  /** The write that was stalled at the last beat, or 0. */
+  #stalledWrite = 0;
+  /** The peer is probed by TCP keepalive. */
+  #watched = false;
+  readonly #life: Lifecycle;
+  readonly #heart: Heart;
+  /** Its index among the members of its heart; -1 once it has stopped. */
+  #index: number;
+
+  /** @param interval - ms between Pings; @param timeout - ms without a sign of life until the peer is lost */
+  constructor(life: Lifecycle, interval: number, timeout: number) {
+    this.#life = life;
+    const key = `${interval} ${timeout}`;
+    let heart = hearts.get(key);
+    if (heart === undefined) {
+      heart = makeHeart(interval, timeout);
+      hearts.set(key, heart);
+    }
+    this.#heart = heart;
+    this.#index = heart.members.push(this) - 1;
+  }
+
+  /** Ends it. */
+  stop(): void {
+    const { interval, members, timeout, timer } = this.#heart;
+    if (this.#index < 0) return;
+    // The last one takes its place: an array of all is smaller than a Set, and nothing is hashed
+    const last = members.pop()!;
+    if (last !== this) {
+      members[this.#index] = last;
+      last.#index = this.#index;
+    }
+    this.#index = -1;
+    if (members.length > 0) return;
+    clearInterval(timer);
+    hearts.delete(`${interval} ${timeout}`);
+  }
+
+  /** @internal One beat at the time `at`. */
+  beat(at: number): void {
+    const { interval, timeout } = this.#heart;
+    const life = this.#life;
+    const alive = this.#alive();
+    if (life.receiver.holding) {
+      this.#phase = Phase.Quiet;
+      this.#beatUnread(at, Math.min(interval, timeout) / 2);
+      return;
+    }
+    if (alive) this.#phase = Phase.Quiet;
+    if (this.#phase === Phase.Quiet) {
+      if (at - this.#since < interval) return;
+      this.#since = at;
+      this.#phase = Phase.Unsent;
+      const payload = life.pings.nextPayload();
+      life.pings.sent(payload);
+      life.sender.ping(payload);
+    }
+    if (this.#phase === Phase.Unsent) {
+      if (!life.sender.urgentFlushed) return;
+      this.#since = at;
+      this.#phase = Phase.Awaited;
+    } else if (at - this.#since >= timeout) {
+      // This process may have been stopped for all of the time: what has arrived is read first
+      setImmediate(checkLost, this);
+    }
+  }
+
+  /** @internal The peer has shown no sign of life in time, and the event loop has polled once more. */
+  checkLost(): void {
+    if (this.heard || this.#index < 0 || this.#phase !== Phase.Awaited || this.#life.receiver.holding) return;
+    this.#life.onLost(
+      new TimeoutError(`No byte arrived within pingTimeout (${this.#heart.timeout} ms) after a Ping`),
+    );
+  }
+
+  /** The peer has shown that it is alive since the last beat. */
+  #alive(): boolean {
+    const { transport } = this.#life;
+    const acknowledged = this.#stalledWrite > 0 && transport.flushed >= this.#stalledWrite;
+    this.#stalledWrite = transport.stalled ? transport.started : 0;
+    const alive = acknowledged || this.heard;
+    this.heard = false;
+    return alive;
+  }
+
+  #beatUnread(at: number, period: number): void {
+    if (at - this.#since < period) return;
+    this.#since = at;
+    if (!this.#watched) this.#life.transport.watchPeer(this.#heart.interval);
+    this.#watched = true;
+    this.#life.sender.pong();
+  }
+}
+
+function checkLost(heartbeat: Heartbeat): void {
+  heartbeat.checkLost();
+}
+
+function now(): number {
+  return Math.round(performance.now());
+}
+
+function makeHeart(interval: number, timeout: number): Heart {
+  const period = Math.max(1, Math.min(MAX_PERIOD, Math.floor(Math.min(interval, timeout) / RESOLUTION)));
+  const timer = shared.runInAsyncScope(
+    setInterval,
+    undefined,
+    (): void => beat(heart),
+    period,
+  ) as NodeJS.Timeout;
+  const heart: Heart = { interval, timeout, members: [], timer: timer.unref(), rest: 0 };
+  return heart;
+}
+
+function beat(heart: Heart): void {
+  // The beat before may still be under way
+  if (heart.rest > 0) return;
+  heart.rest = heart.members.length;
+  beatOn(heart);
+}
+
+/**
+ * Goes on with a beat for one slice of time, from the end: whichever members stop meanwhile, those that are still to
+ * come keep their index, or are visited twice, which does no harm.
+ */
+function beatOn(heart: Heart): void {
+  const began = performance.now();
+  const at = Math.round(began);
+  while (heart.rest > 0) {
+    heart.members[--heart.rest]?.beat(at);
+    if (heart.rest % LOOK === 0 && heart.rest > 0 && performance.now() - began > SLICE) {
+      setImmediate(beatOn, heart);
+      return;
+    }
+  }
+}

@@ -1,0 +1,351 @@
+/**
+ * The life of a connection, RFC 6455 §7: one state, and what each event does in it.
+ *
+ *     OPEN      messages are sent and delivered
+ *     CLOSING   close() was called: the Close frame is queued or sent, the peer's has not been read
+ *     ANSWERED  the peer's Close frame was read, and ours is sent: TCP is being closed (§7.1.1)
+ *     FAILING   this side failed the connection (§7.1.7): its Close frame is the last thing sent
+ *     ENDING    TCP is closed, or destroyed: nothing is sent; what was read is still delivered
+ *     CLOSED    the end is reported
+ *
+ *     event            OPEN         CLOSING        ANSWERED    FAILING     ENDING                    CLOSED
+ *     close()          CLOSING      -              -           -           discard                   -
+ *     terminate()      ENDING, stop ENDING, stop   ENDING, stop ENDING, stop stop                    -
+ *     peerClose        ANSWERED     ANSWERED       x           x           code is noted             x
+ *     failure          FAILING      FAILING        x           x           stop                      x
+ *     sourceFailure    FAILING      FAILING        -           -           -                         -
+ *     writerAborted    CLOSING      Close is next  -           -           -                         -
+ *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed   x
+ *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
+ *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             x
+ *     lost             ENDING       ENDING         ENDING      ENDING      -                         -
+ *     deadline         x            ENDING         ENDING      ENDING      discard, unless awaited   x
+ *     consumerLeft     -            -              -           -           deadline                  -
+ *
+ * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
+ * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
+ * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
+ * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { channel } from 'node:diagnostics_channel';
+import type { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { deadline } from '../deadline.js';
+import { CloseCode } from '../protocol/close-code.js';
+import type { CloseInfo } from '../protocol/closing-handshake.js';
+import { Endpoint, type Role } from '../protocol/endpoint.js';
+import type { Extension } from '../protocol/extension.js';
+import type { ConnectionEvents, ConnectionInit } from './connection-types.js';
+import { EndReason } from './end-reason.js';
+import { Heartbeat } from './heartbeat.js';
+import type { ResolvedConnectionOptions } from './options.js';
+import { Pings } from './pings.js';
+import { Receiver } from './receiving/receiver.js';
+import { Sender } from './sending/sender.js';
+import { Transport } from './transport.js';
+
+/** States of a connection, in the order in which they can follow each other. */
+export const Life = { Open: 0, Closing: 1, Answered: 2, Failing: 3, Ending: 4, Closed: 5 } as const;
+
+/** Bytes that are read and dropped after a Close frame, until the socket is destroyed. */
+const MAX_LINGERING = 16 * 1024 * 1024;
+
+/** Publishes `{ connection, state, event }` before an event of the table takes effect. */
+const events = channel('sluice:connection:event');
+
+/** Owns the state of one connection, and its parts. */
+export class Lifecycle {
+  readonly options: ResolvedConnectionOptions;
+  readonly role: Role;
+  readonly extension: Extension | undefined;
+  readonly emitter: EventEmitter<ConnectionEvents>;
+  readonly endpoint: Endpoint;
+  readonly transport: Transport;
+  readonly receiver: Receiver;
+  readonly sender: Sender;
+  readonly reason: EndReason;
+  state: number = Life.Open;
+  #pings: Pings | null = null;
+  #heartbeat: Heartbeat | null = null;
+  #cancelDeadline: (() => void) | null = null;
+  /** Writes that were flushed when the deadline was set; -1 once the Close frame was. */
+  #flushedBefore = 0;
+  /** Bytes read after a Close frame. */
+  #lingering = 0;
+  /** Listeners run in the context of AsyncLocalStorage that the connection was made in. */
+  readonly #context: AsyncResource;
+
+  constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
+    const { role, options, extensions, head } = init;
+    const extension = extensions?.[0];
+    this.options = options;
+    this.role = role;
+    this.extension = extension;
+    this.emitter = emitter;
+    // The code that made the connection adds its listeners first
+    process.nextTick(start, this, head);
+    this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
+    this.reason = new EndReason(this.endpoint.closing);
+    this.transport = new Transport(stream, this);
+    this.receiver = new Receiver(this);
+    this.sender = new Sender(this);
+    this.#context = new AsyncResource('WebSocketConnection');
+    if (extension !== undefined) extension.decoder.onready = (): void => this.receiver.pump();
+    if (options.pingInterval > 0)
+      this.#heartbeat = new Heartbeat(this, options.pingInterval, options.pingTimeout);
+  }
+
+  get isOpen(): boolean {
+    return this.state === Life.Open;
+  }
+
+  get pings(): Pings {
+    this.#pings ??= new Pings();
+    return this.#pings;
+  }
+
+  /** Begins to read, after what was read with the opening handshake. */
+  start(head: Uint8Array | undefined): void {
+    if (head !== undefined && head.length > 0) {
+      this.onData(Buffer.from(head.buffer, head.byteOffset, head.length));
+    }
+    this.transport.start();
+    this.receiver.pump();
+  }
+
+  /** Emits an event in the context of the connection. */
+  emit<K extends keyof ConnectionEvents>(event: K, ...details: ConnectionEvents[K]): void {
+    try {
+      this.#context.runInAsyncScope(emit, undefined, this.emitter, event, details);
+    } catch (error) {
+      this.throwLater(error);
+    }
+  }
+
+  /** A listener has thrown: an uncaught exception, but not one of the call or the stream that led to the event. */
+  throwLater(error: unknown): void {
+    process.nextTick(throwNow, error);
+  }
+
+  /** Calls `work` in the context of the connection. */
+  runInContext<T>(work: (argument: T) => void, argument: T): void {
+    this.#context.runInAsyncScope(work, undefined, argument);
+  }
+
+  // Calls of the application
+
+  /** Begins the closing handshake after all that was sent before. */
+  close(code: number, reason: string): Promise<CloseInfo> {
+    this.#trace('close');
+    if (this.state === Life.Open) {
+      this.#leaveOpen(Life.Closing);
+      const error = this.reason.begin(code, reason);
+      this.sender.close(error, () => this.endpoint.sendClose(code, reason));
+      this.receiver.discard();
+    } else if (this.state === Life.Ending) this.receiver.discard();
+    return this.reason.closed;
+  }
+
+  /** Destroys the socket, and drops what was read. */
+  terminate(): void {
+    this.#trace('terminate');
+    if (this.state === Life.Closed) return;
+    this.receiver.stop();
+    if (this.state !== Life.Ending) this.#end();
+    else if (this.transport.gone) this.#finish();
+  }
+
+  // Events of the transport
+
+  onData(chunk: Buffer): void {
+    if (this.#heartbeat !== null) this.#heartbeat.heard = true;
+    if (this.state >= Life.Answered) {
+      this.#lingering += chunk.length;
+      if (this.#lingering > MAX_LINGERING) this.#end();
+    }
+    this.receiver.push(chunk);
+  }
+
+  onSocketError(error: Error): void {
+    this.#trace('socketError');
+    if (this.state <= Life.Closing) this.reason.fail(error);
+    if (this.state < Life.Ending) this.#end();
+  }
+
+  onSocketClosed(): void {
+    this.#trace('socketClosed');
+    if (this.state === Life.Closed) return;
+    if (this.state < Life.Ending) this.#end();
+    this.transport.gone = true;
+    for (let chunk = this.transport.readRest(); chunk !== null; chunk = this.transport.readRest()) {
+      this.receiver.push(chunk);
+    }
+    this.receiver.end();
+    if (!this.#isClosed && !this.receiver.awaited) this.#setDeadline();
+  }
+
+  // Events of the receiver
+
+  /** The peer's Close frame was read; the endpoint has answered it. */
+  onPeerClose(): void {
+    this.#trace('peerClose');
+    if (this.state > Life.Closing) return;
+    this.#leaveOpen(Life.Answered);
+    this.reason.begin();
+    this.#endSending();
+    // §7.1.1: the server closes the TCP connection first
+    if (this.role === 'server') this.sender.finish();
+  }
+
+  /** The peer broke a rule, or an extension failed; the endpoint has sent the Close frame. */
+  onFailure(error: Error): void {
+    this.#trace('failure');
+    if (this.state === Life.Failing || this.state === Life.Closed) return;
+    this.reason.fail(error, true);
+    if (this.state === Life.Ending) {
+      this.receiver.close();
+      if (this.transport.gone) this.#finish();
+      return;
+    }
+    this.#leaveOpen(Life.Failing);
+    this.reason.begin();
+    this.#endSending();
+    this.sender.finish();
+    this.receiver.close();
+    this.transport.resume();
+    this.#report();
+  }
+
+  /** All that was received is delivered or dropped, and nothing follows it. */
+  onInputHandled(): void {
+    this.#trace('inputHandled');
+    if (this.state === Life.Ending) {
+      if (this.transport.gone) this.#finish();
+    } else if (this.state === Life.Answered || this.state === Life.Failing) this.sender.finish();
+    else if (this.state < Life.Answered) this.#end();
+  }
+
+  /** The consumer of messages has left. */
+  onConsumerLeft(): void {
+    this.#trace('consumerLeft');
+    if (this.state === Life.Ending && this.transport.gone) this.#setDeadline();
+  }
+
+  // Events of the sender and the heartbeat
+
+  /** A message that was accepted cannot be sent: its Blob cannot be read, or the extension failed. */
+  onSourceFailure(error: Error): void {
+    this.#trace('sourceFailure');
+    if (this.state > Life.Closing) return;
+    this.endpoint.fail(CloseCode.InternalError, '');
+    this.onFailure(error);
+  }
+
+  /** A writer has aborted a message that has begun, which nothing can follow but a Close frame. */
+  onWriterAborted(): void {
+    this.#trace('writerAborted');
+    const code = CloseCode.InternalError;
+    if (this.state === Life.Open) void this.close(code, '');
+    else if (this.state === Life.Closing)
+      this.sender.cut(this.reason.error, () => this.endpoint.sendClose(code));
+  }
+
+  /** Everything that was sent is flushed, the Close frame too if there is one. */
+  onAllFlushed(): void {
+    const closing = this.state > Life.Open && this.state < Life.Ending;
+    if (!closing || !this.endpoint.closing.sent || this.#flushedBefore < 0) return;
+    this.#setDeadline();
+    this.#flushedBefore = -1;
+  }
+
+  /** The peer is gone, or does not read what is sent: no Close frame makes sense. */
+  onLost(error: Error): void {
+    this.#trace('lost');
+    if (this.state >= Life.Ending) return;
+    if (this.state <= Life.Closing) this.reason.fail(error);
+    this.#end();
+  }
+
+  #onDeadline(): void {
+    this.#trace('deadline');
+    this.#cancelDeadline = null;
+    if (this.state === Life.Ending) {
+      if (this.transport.gone && !this.receiver.awaited) this.receiver.discard();
+    } else if (this.#flushedBefore >= 0 && this.transport.flushed > this.#flushedBefore) this.#setDeadline();
+    else this.#end();
+  }
+
+  #setDeadline(): void {
+    this.#cancelDeadline?.();
+    this.#flushedBefore = this.transport.flushed;
+    this.#cancelDeadline = deadline(this.options.closeTimeout, () => this.#onDeadline());
+  }
+
+  /** OPEN or CLOSING is left: the closing handshake has a deadline. */
+  #leaveOpen(state: number): void {
+    const began = this.state === Life.Open;
+    this.state = state;
+    this.#heartbeat?.stop();
+    if (began) this.#setDeadline();
+  }
+
+  /** To ENDING: the socket is destroyed, nothing can be sent any more. */
+  #end(): void {
+    this.state = Life.Ending;
+    this.#cancelDeadline?.();
+    this.#cancelDeadline = null;
+    this.#heartbeat?.stop();
+    this.endpoint.mute();
+    this.#endSending();
+    this.transport.destroy();
+  }
+
+  /** To CLOSED: the end is reported. */
+  #finish(): void {
+    this.state = Life.Closed;
+    this.#cancelDeadline?.();
+    this.endpoint.closed();
+    this.reason.begin();
+    this.receiver.close();
+    this.#endSending();
+    const info = this.reason.settle();
+    this.#report();
+    this.emit('close', info);
+  }
+
+  #endSending(): void {
+    this.sender.end(this.reason.error);
+    this.reason.rejectWaiting();
+  }
+
+  /** Emits the failure, once; an `error` that has no listener is not thrown. */
+  #report(): void {
+    const failure = this.reason.takeFailure();
+    if (failure !== null && this.emitter.listenerCount('error') > 0) this.emit('error', failure);
+  }
+
+  get #isClosed(): boolean {
+    return this.state === Life.Closed;
+  }
+
+  #trace(event: string): void {
+    if (events.hasSubscribers) events.publish({ connection: this.emitter, state: this.state, event });
+  }
+}
+
+function start(life: Lifecycle, head: Uint8Array | undefined): void {
+  life.start(head);
+}
+
+function throwNow(error: unknown): never {
+  throw error;
+}
+
+function emit<K extends keyof ConnectionEvents>(
+  emitter: EventEmitter<ConnectionEvents>,
+  event: K,
+  details: ConnectionEvents[K],
+): void {
+  emitter.emit(event, ...(details as never));
+}

@@ -1,0 +1,103 @@
+/**
+ * Messages delivered one by one, for `receive()` and iteration: pulled, never pushed.
+ *
+ *     EMPTY ── receive() waits, data arrives ──▶ CURRENT ── read, cancelled, left, or discarded ──▶ EMPTY
+ *                                                   │ receive() again: a message never begun is discarded;
+ *                                                   ▼ while one is being read, the call waits
+ */
+import { WebSocketError } from '../../errors.js';
+import type { Endpoint } from '../../protocol/endpoint.js';
+import { Opcode } from '../../protocol/opcode.js';
+import { onAbort } from '../abort.js';
+import { MessageBody } from './message-body.js';
+import { MessageReader } from './message-reader.js';
+import type { Receiver } from './receiver.js';
+
+interface Waiter {
+  resolve(message: MessageReader | null): void;
+  reject(error: unknown): void;
+  stop(): void;
+}
+
+/** Keeps the call that waits for a message, and the message that was delivered last. */
+export class Inbox {
+  /** Iteration was left, and nothing was asked for since. */
+  left = false;
+  /** The message that was delivered last, until it is done with. */
+  #body: MessageBody | null = null;
+  #waiter: Waiter | null = null;
+  /** How the connection ended: an error, or null after a clean close; undefined before. */
+  #end: Error | null | undefined = undefined;
+  readonly #receiver: Receiver;
+
+  constructor(receiver: Receiver) {
+    this.#receiver = receiver;
+  }
+
+  /** The next message; null after a clean close. Rejects with `signal.reason` when the signal aborts. */
+  receive(signal?: AbortSignal): Promise<MessageReader | null> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#waiter !== null) {
+      return Promise.reject(
+        new WebSocketError('ERR_CONSUMPTION', 'Tried to receive a message while another receive() waits'),
+      );
+    }
+    this.left = false;
+    this.#body?.skip();
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { resolve, reject, stop: () => {} };
+      this.#waiter = waiter;
+      waiter.stop = onAbort(signal, (reason) => {
+        this.#waiter = null;
+        reject(reason);
+      });
+      this.#settle();
+      this.#receiver.pump();
+    });
+  }
+
+  /** Iteration is left: nothing that is still unread is asked for, unless `receive()` or a new iteration does. */
+  leave(): void {
+    if (this.#waiter !== null) return;
+    this.left = true;
+    this.#receiver.onLeft();
+  }
+
+  /** Accepts the current data event, or returns false: nothing has asked for it yet. */
+  offer(endpoint: Endpoint): boolean {
+    if (this.#body === null || this.#body.ended) {
+      if (this.#body !== null && !this.#body.done) return false;
+      const waiter = this.#waiter;
+      if (waiter === null) return false;
+      this.#waiter = null;
+      waiter.stop();
+      this.#body = new MessageBody(this.#receiver);
+      waiter.resolve(new MessageReader(endpoint.opcode === Opcode.Text ? 'text' : 'binary', this.#body));
+    }
+    if (!this.#body.offer(endpoint)) return false;
+    if (endpoint.last) this.#receiver.limitNext();
+    return true;
+  }
+
+  /** A message that was not received whole never will be. */
+  fail(error: Error): void {
+    this.#body?.fail(error);
+  }
+
+  /** The connection is over: waiting and later calls reject with `error`, or resolve to null after a clean close. */
+  end(error: Error | null): void {
+    if (this.#end === undefined) this.#end = error;
+    this.#settle();
+  }
+
+  /** Settles the waiting call, if the connection is over. */
+  #settle(): void {
+    const waiter = this.#waiter;
+    const end = this.#end;
+    if (waiter === null || end === undefined) return;
+    this.#waiter = null;
+    waiter.stop();
+    if (end === null) waiter.resolve(null);
+    else waiter.reject(end);
+  }
+}

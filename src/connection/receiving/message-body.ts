@@ -1,0 +1,161 @@
+/**
+ * The inside of a streamed message: what the connection puts in, and what a reader takes out.
+ *
+ *     UNUSED ── text(), bytes() ... ──▶ COLLECTING ── last chunk ──▶ DONE
+ *       │ └──── iteration ───────────▶ ITERATING ─── last chunk, cancel(), left ──▶ DONE
+ *       └────── the next receive() ──▶ DISCARDED: reading it rejects; cancel(): DONE
+ */
+import { WebSocketError } from '../../errors.js';
+import type { Endpoint } from '../../protocol/endpoint.js';
+import { MessageAssembler } from '../../protocol/message-assembler.js';
+import type { Receiver } from './receiver.js';
+import { type Assembler, TextAssembler } from './text-assembler.js';
+
+interface Pending {
+  resolve(value: Buffer | string | null): void;
+  reject(error: Error): void;
+}
+
+/** Holds at most one chunk; the connection keeps the next ones, and stops reading. */
+export class MessageBody {
+  /** All of the message was received. */
+  ended = false;
+  /** Nothing more will be read of it: the next message can be delivered. */
+  done = false;
+  #used = false;
+  #chunk: Buffer | null = null;
+  #size = 0;
+  /** Why the rest cannot be read. */
+  #error: Error | null = null;
+  #pending: Pending | null = null;
+  #assembler: Assembler<Buffer | string> | null = null;
+  readonly #receiver: Receiver;
+
+  constructor(receiver: Receiver) {
+    this.#receiver = receiver;
+  }
+
+  /** Accepts the current data event, or returns false when there is no room. */
+  offer(endpoint: Endpoint): boolean {
+    if (this.#chunk !== null) return false;
+    const { chunk, start, end, last, ascii } = endpoint;
+    this.#size += end - start;
+    this.ended = last;
+    if (this.done) return true;
+    if (this.#assembler !== null) {
+      this.#assembler.add(chunk, start, end, ascii);
+      if (last) this.#finish(this.#assembler.take(ascii));
+    } else {
+      if (end > start) this.#chunk = chunk.subarray(start, end);
+      if (this.#pending === null || (this.#chunk === null && !last)) return true;
+      if (last) this.#finish(this.#takeChunk());
+      else this.#settle(this.#takeChunk());
+    }
+    return true;
+  }
+
+  /** The connection is over; `error` says why. A message that was received whole can still be read. */
+  fail(error: Error): void {
+    if (this.ended || this.done) return;
+    this.#error ??= error;
+    this.done = true;
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.reject(error);
+  }
+
+  /** The next chunk, or null at the end of the message. */
+  next(): Promise<Buffer | null> {
+    this.#used = true;
+    const chunk = this.#takeChunk();
+    if (chunk !== null) {
+      if (this.ended) this.#finish(null);
+      else this.#receiver.pump();
+      return Promise.resolve(chunk);
+    }
+    if (this.#error !== null) return Promise.reject(this.#error);
+    if (this.ended || this.done) {
+      this.#finish(null);
+      return Promise.resolve(null);
+    }
+    return this.#wait();
+  }
+
+  /** The whole message in one buffer. */
+  collect(): Promise<Buffer> {
+    return this.#collect(new MessageAssembler(), (chunk) => chunk);
+  }
+
+  /** The whole message as a string, if it is text. */
+  collectText(): Promise<string> {
+    return this.#collect(new TextAssembler(), (chunk) => chunk.toString());
+  }
+
+  /** Drops what is unread, and all that still comes. */
+  cancel(): void {
+    if (this.done) return;
+    const unused = !this.#used;
+    this.#chunk = null;
+    if (this.#assembler !== null) {
+      this.#pending?.reject(new Error('The message was cancelled'));
+      this.#pending = null;
+    }
+    this.#finish(null);
+    // A message that is dropped unread is not worth more than one that is collected
+    if (!this.ended && unused) this.#receiver.limitCollected();
+  }
+
+  /** The next message is asked for: one that is not begun is discarded, and reading it rejects. */
+  skip(): void {
+    if (this.#used || this.done) return;
+    this.#error = new WebSocketError(
+      'ERR_CONSUMPTION',
+      'Tried to read a message that was discarded, as receive() was called before it was begun',
+    );
+    this.cancel();
+  }
+
+  #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
+    this.#used = true;
+    if (this.#error !== null) return Promise.reject(this.#error);
+    const error = this.ended ? this.#receiver.checkCollected(this.#size) : this.#receiver.limitCollected();
+    if (error !== null) return Promise.reject(error);
+    const chunk = this.#takeChunk();
+    if (this.ended) {
+      this.#finish(null);
+      return Promise.resolve(whole(chunk ?? Buffer.alloc(0)));
+    }
+    this.#assembler = assembler;
+    if (chunk !== null) assembler.add(chunk, 0, chunk.length, false);
+    return this.#wait();
+  }
+
+  #takeChunk(): Buffer | null {
+    const chunk = this.#chunk;
+    this.#chunk = null;
+    return chunk;
+  }
+
+  #wait<T extends Buffer | string | null>(): Promise<T> {
+    if (this.#pending !== null) return Promise.reject(new TypeError('Tried to read a message twice at once'));
+    return new Promise((resolve, reject) => {
+      this.#pending = { resolve: resolve as Pending['resolve'], reject };
+      this.#receiver.pump();
+    });
+  }
+
+  /** Nothing more is read of the message; a waiting receive() may have the next one. */
+  #finish(value: Buffer | string | null): void {
+    const wasDone = this.done;
+    this.done = true;
+    this.#assembler = null;
+    this.#settle(value);
+    if (!wasDone) this.#receiver.pump();
+  }
+
+  #settle(value: Buffer | string | null): void {
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.resolve(value);
+  }
+}

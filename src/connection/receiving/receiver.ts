@@ -1,0 +1,322 @@
+/**
+ * The incoming side of one connection: pulls events from the endpoint as long as a consumer wants them.
+ *
+ *     UNDECIDED ── on('message'), resume() ──▶ EVENTS   whole messages; pause() and resume() hold the flow
+ *         └─────── receive(), iteration ─────▶ PULL     message by message, chunk by chunk
+ *
+ * A data event that nobody has asked for is held: pulling stops, and so does reading. Control frames in front of it
+ * are handled all the same. A user's pause, a slow reader and an extension at work are one and the same thing.
+ *
+ *     limit in bytes                        text                                   binary
+ *     EVENTS                                maxMessageSize, V8's longest string    maxMessageSize
+ *     PULL, collected by text(), bytes()    maxMessageSize, V8's longest string    maxMessageSize
+ *     PULL, dropped without being begun     maxMessageSize                         maxMessageSize
+ *     PULL, else                            maxStreamSize                          maxStreamSize
+ *
+ * `Endpoint.checkSize()` compares with them, wherever the size is found. What is discarded as the connection closes is
+ * neither decoded nor limited.
+ */
+import { constants } from 'node:buffer';
+import { ProtocolError, WebSocketError } from '../../errors.js';
+import { CloseCode } from '../../protocol/close-code.js';
+import { EndpointEvent } from '../../protocol/endpoint.js';
+import { MessageAssembler } from '../../protocol/message-assembler.js';
+import { Opcode } from '../../protocol/opcode.js';
+import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
+import type { Lifecycle } from '../lifecycle.js';
+import { Inbox } from './inbox.js';
+import { type Assembler, decode, TextAssembler } from './text-assembler.js';
+
+/** Input up to this size is handled in less time than waiting for a turn, and pausing meanwhile, would take. */
+const LITTLE = 2 * 1024;
+
+/** How messages are consumed; fixed by the first use. */
+const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
+
+/** Pulls events and delivers messages. */
+export class Receiver implements Waiting {
+  /** A data event is held, as no consumer has asked for it. */
+  holding = false;
+  /** There is input left, but other connections have their turn first. */
+  yielding = false;
+  behind: Waiting | null = null;
+  #mode: number = Mode.Undecided;
+  #paused = false;
+  #pumping = false;
+  /** The input that is left came in one small chunk. */
+  #little = false;
+  /** Data is read and dropped. */
+  #discarding = false;
+  /** Nothing is pulled any more. */
+  #stopped = false;
+  /** No more input will come. */
+  #ended = false;
+  /** Of the current message, when it comes in parts. */
+  #assembler: Assembler<string | Buffer> | null = null;
+  #inbox: Inbox | null = null;
+  readonly #life: Lifecycle;
+
+  constructor(life: Lifecycle) {
+    this.#life = life;
+  }
+
+  /** A consumer may still ask for the data that is held, however late; or the application has paused it. */
+  get awaited(): boolean {
+    if (this.#mode === Mode.Undecided || this.#paused) return this.#paused;
+    return this.#mode === Mode.Events || !this.#inbox!.left;
+  }
+
+  /** Accepts received bytes. */
+  push(chunk: Buffer): void {
+    if (this.#stopped) return;
+    this.#life.endpoint.push(chunk);
+    this.#little = !this.yielding && chunk.length <= LITTLE;
+    if (this.yielding) this.#life.transport.pause();
+    else this.pump();
+  }
+
+  /** No more input will come; the end is reported to the life cycle after all that was received is handled. */
+  end(): void {
+    this.#ended = true;
+    if (this.#stopped) this.#life.onInputHandled();
+    else this.pump();
+  }
+
+  /** Messages are consumed by events from here on; throws when they are pulled already. */
+  listen(): void {
+    if (this.#mode === Mode.Events) return;
+    if (this.#mode === Mode.Pull) {
+      throw new WebSocketError(
+        'ERR_CONSUMPTION',
+        'Tried to listen for messages that are read by receive() or iteration',
+      );
+    }
+    this.#mode = Mode.Events;
+    if (!this.#discarding) this.limitCollected();
+    // Listeners that are added in the same tick have to see the first message as well
+    process.nextTick(pumpNow, this);
+  }
+
+  /** Messages are pulled from here on; throws when they are consumed by events already. */
+  get inbox(): Inbox {
+    if (this.#inbox !== null) return this.#inbox;
+    if (this.#mode === Mode.Events) {
+      throw new WebSocketError(
+        'ERR_CONSUMPTION',
+        "Tried to receive messages that are consumed by 'message' listeners",
+      );
+    }
+    this.#mode = Mode.Pull;
+    this.#inbox = new Inbox(this);
+    if (this.#stopped) this.#inbox.end(this.#life.reason.readError);
+    else if (!this.#discarding)
+      this.#limit(this.#life.options.maxStreamSize, this.#life.options.maxStreamSize);
+    return this.#inbox;
+  }
+
+  /** Holds the messages of event listeners, or lets them go. */
+  pause(on: boolean): void {
+    this.#paused = on;
+    if (!on) this.pump();
+  }
+
+  /** A consumer has left. */
+  onLeft(): void {
+    this.#life.onConsumerLeft();
+  }
+
+  /** Drops all data from here on; control frames are still handled. */
+  discard(): void {
+    if (this.#discarding) return;
+    this.#discarding = true;
+    this.#assembler = null;
+    this.#inbox?.fail(this.#life.reason.error);
+    this.#life.endpoint.discard();
+    this.pump();
+  }
+
+  /** Nothing is pulled any more, also not the control frames that were received. */
+  stop(): void {
+    this.#stopped = true;
+    this.#discarding = true;
+    this.holding = false;
+    this.#assembler = null;
+  }
+
+  /** The connection is over: pending reads reject, unless it was closed in the clean way between two messages. */
+  close(): void {
+    const { error, readError } = this.#life.reason;
+    this.stop();
+    this.#inbox?.fail(readError ?? error);
+    this.#inbox?.end(readError);
+  }
+
+  /** The limit of the next message, which may be read chunk by chunk. */
+  limitNext(): void {
+    const { endpoint, options } = this.#life;
+    endpoint.maxMessageSize = endpoint.maxTextSize = options.maxStreamSize;
+  }
+
+  /** The limit of messages that are collected in memory; the error when the current one is over it. */
+  limitCollected(): ProtocolError | null {
+    const most = this.#maxCollected;
+    return this.#limit(most, Math.min(most, constants.MAX_STRING_LENGTH));
+  }
+
+  /** The error when `size` bytes are over the limit of messages that are collected. */
+  checkCollected(size: number): ProtocolError | null {
+    return this.#check(() => this.#life.endpoint.checkSize(size, this.#maxCollected));
+  }
+
+  /** Handles what was received, as far as a consumer wants it. */
+  pump(): void {
+    if (this.#pumping || this.yielding || this.#stopped) return;
+    this.#life.runInContext(pumpBatch, this);
+  }
+
+  /** @internal */
+  pumpBatch(): void {
+    const { sender } = this.#life;
+    this.#pumping = true;
+    sender.corked = true;
+    let reading: boolean | null = null;
+    try {
+      reading = this.#pumpAll();
+    } catch (error) {
+      // The remaining messages are handled in a later turn
+      this.#life.throwLater(error);
+      if (!this.#stopped) this.#pumpSoon();
+    }
+    this.#pumping = false;
+    sender.corked = false;
+    sender.flush();
+    if (this.#stopped) return;
+    if (reading === false) this.#life.transport.pause();
+    else if (reading === true && this.#ended) this.#life.onInputHandled();
+    else if (reading === true) this.#life.transport.resume();
+  }
+
+  /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
+  #pumpAll(): boolean | null {
+    const { endpoint } = this.#life;
+    for (;;) {
+      let size = 0;
+      if (this.holding) {
+        size = endpoint.end - endpoint.start;
+        if (!this.#deliver()) return false;
+      }
+      if (sliceOver(size, this.#little)) {
+        this.#pumpSoon();
+        return this.#little ? null : false;
+      }
+      switch (this.#next()) {
+        case EndpointEvent.NeedData:
+          return true;
+        case EndpointEvent.Data:
+          this.holding = true;
+          continue;
+        case EndpointEvent.Ping:
+          this.#life.emitter.emit('ping', endpoint.control);
+          break;
+        case EndpointEvent.Pong:
+          this.#onPong(endpoint.control);
+          break;
+        case EndpointEvent.Close:
+          this.#life.onPeerClose();
+          break;
+        case EndpointEvent.Busy:
+          return false;
+      }
+    }
+  }
+
+  #onPong(payload: Buffer): void {
+    this.#life.pings.received(payload);
+    this.#life.emitter.emit('pong', payload);
+  }
+
+  #next(): EndpointEvent {
+    if (this.#stopped) return EndpointEvent.NeedData;
+    try {
+      return this.#life.endpoint.next();
+    } catch (error) {
+      this.fail(error as Error);
+      return EndpointEvent.NeedData;
+    }
+  }
+
+  /** Delivers the current data event; returns false, leaving it held, when no consumer wants it. */
+  #deliver(): boolean {
+    const { endpoint } = this.#life;
+    if (this.#discarding) this.holding = false;
+    else if (this.#mode === Mode.Events) {
+      if (this.#paused) return false;
+      this.holding = false;
+      this.#assemble();
+    } else this.holding = this.#inbox === null || !this.#inbox.offer(endpoint);
+    return !this.holding;
+  }
+
+  /** Whole messages: one that lies in one buffer is delivered as a view of it. */
+  #assemble(): void {
+    const { chunk, start, end, first, last, ascii, opcode } = this.#life.endpoint;
+    const text = opcode === Opcode.Text;
+    let message: string | Buffer;
+    if (first && last) message = text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
+    else {
+      if (first) this.#assembler = text ? new TextAssembler() : new MessageAssembler();
+      const assembler = this.#assembler!;
+      assembler.add(chunk, start, end, ascii);
+      if (!last) return;
+      this.#assembler = null;
+      message = assembler.take(ascii);
+    }
+    this.#life.emitter.emit('message', message, text ? 'text' : 'binary');
+  }
+
+  get #maxCollected(): number {
+    return Math.min(this.#life.options.maxMessageSize, constants.MAX_LENGTH);
+  }
+
+  #limit(binary: number, text: number): ProtocolError | null {
+    return this.#check(() => this.#life.endpoint.limit(binary, text));
+  }
+
+  /** Fails the connection when the limit is exceeded, and returns the error. */
+  #check(exceeds: () => void): ProtocolError | null {
+    try {
+      exceeds();
+      return null;
+    } catch (error) {
+      this.fail(error as Error);
+      return error as ProtocolError;
+    }
+  }
+
+  /** Fails the connection (§7.1.7), for a violation by the peer or an error of an extension. */
+  fail(error: Error): void {
+    const { endpoint } = this.#life;
+    if (error instanceof ProtocolError) endpoint.fail(error.closeCode, error.message);
+    else endpoint.fail(CloseCode.InternalError, '');
+    this.#life.onFailure(error);
+  }
+
+  #pumpSoon(): void {
+    this.yielding = true;
+    waitForTurn(this);
+  }
+
+  /** Goes on in a later turn of the event loop. */
+  onTurn(): void {
+    this.yielding = false;
+    this.pump();
+  }
+}
+
+function pumpNow(receiver: Receiver): void {
+  receiver.pump();
+}
+
+function pumpBatch(receiver: Receiver): void {
+  receiver.pumpBatch();
+}

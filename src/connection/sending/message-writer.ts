@@ -1,0 +1,148 @@
+/** A message sent piece by piece, as fragments, RFC 6455 §5.4. */
+import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
+import { Utf8Validator } from '../../protocol/utf8.js';
+import type { Lifecycle } from '../lifecycle.js';
+import type { MessageType } from '../receiving/message-reader.js';
+import { type BytesLike, toBytes } from './payload.js';
+import type { TurnHolder } from './send-queue.js';
+
+/**
+ * Sends one message, each `write()` as a fragment. The message has the connection's outgoing side for itself
+ * until it ends: other messages are queued; Pings and Pongs are not.
+ *
+ * ```text
+ * WAITING for its turn ──▶ first fragment ──▶ BEGUN ── end() ──▶ DONE
+ *    │ abort(), the connection closes              │
+ *    ▼                                             ▼
+ * CANCELLED: nothing was sent                 CANCELLED: the connection closes with 1011, or is closing
+ * ```
+ *
+ * @example
+ * ```ts
+ * const writer = ws.createWriter('binary');
+ * for await (const chunk of file) await writer.write(chunk);
+ * await writer.end();
+ * ```
+ */
+export class MessageWriter implements TurnHolder {
+  readonly type: MessageType;
+  /** @internal `end()` was called, and nothing has failed. */
+  ending = false;
+  /** @internal Notified when the connection ends first. */
+  oncancel: ((error: Error) => void) | null = null;
+  readonly #opcode: MessageOpcode;
+  readonly #life: Lifecycle;
+  readonly #utf8: Utf8Validator = new Utf8Validator();
+  /** The step before; the next one follows it. */
+  #tail: Promise<void>;
+  #reject!: (error: Error) => void;
+  /** Fragments were sent, which cannot be taken back. */
+  #begun = false;
+  /** Why the message cannot be completed. */
+  #cancelled: { readonly reason: unknown } | null = null;
+  /** The first half of a surrogate pair whose second half is still to come. */
+  #half = '';
+
+  /** @internal `ended` is why nothing can be sent any more, or null. */
+  constructor(type: MessageType, life: Lifecycle, ended: Error | null) {
+    this.type = type;
+    this.#opcode = type === 'text' ? Opcode.Text : Opcode.Binary;
+    this.#life = life;
+    this.#tail = new Promise((resolve, reject) => {
+      this.#reject = reject;
+      if (ended === null) life.sender.acquire(this, resolve);
+    });
+    this.#tail.catch(() => {});
+    if (ended !== null) this.cancel(ended);
+  }
+
+  /**
+   * Sends a fragment. Resolves when its bytes are flushed, which is when the peer has room for them: awaiting it
+   * is all the backpressure there is, and the chunk may be reused then.
+   *
+   * Text may be given as strings or as bytes of UTF-8, cut anywhere. Bytes that are not UTF-8 reject with a
+   * TypeError and abort the message as {@link abort} does. Rejects with a `ConnectionClosedError` when the
+   * connection ends, with a TypeError after `end()`.
+   */
+  write(chunk: string | BytesLike): Promise<void> {
+    return this.#step(chunk, false);
+  }
+
+  /** Sends the last fragment, empty without a chunk, after which queued messages follow. */
+  end(chunk: string | BytesLike = ''): Promise<void> {
+    return this.#step(chunk, true);
+  }
+
+  /**
+   * Aborts the message. What was sent of it cannot be taken back (§5.4 has no frame for that): unless nothing
+   * was sent yet, the connection is closed with 1011, and the messages queued after this one are dropped. Pending
+   * writes reject with `reason`.
+   */
+  abort(reason: unknown = new Error('The message was aborted')): void {
+    if (this.ending || this.#cancelled !== null) return;
+    this.#cancelled = { reason };
+    if (this.#begun) this.#life.onWriterAborted();
+    else this.#tail.then(() => this.#life.sender.release(this)).catch(() => {});
+  }
+
+  /** Aborts the message unless it was ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.abort();
+    await this.#tail.catch(() => {});
+  }
+
+  /** @internal The connection closes before the message is complete. */
+  cancel(error: Error): void {
+    this.#cancelled ??= { reason: error };
+    this.#reject(error);
+    this.oncancel?.(error);
+  }
+
+  #step(chunk: string | BytesLike, fin: boolean): Promise<void> {
+    if (this.ending) return Promise.reject(new TypeError('Tried to write to a message after end()'));
+    if (this.#cancelled === null) this.ending = fin;
+    const step = this.#tail.then(() => this.#put(chunk, fin));
+    // It also marks the promise as handled: the end of a connection that nobody awaits is no unhandled rejection
+    this.#tail = step.catch(() => {});
+    return step;
+  }
+
+  async #put(chunk: string | BytesLike, fin: boolean): Promise<void> {
+    if (this.#cancelled !== null) throw this.#cancelled.reason;
+    try {
+      const data = this.type === 'text' ? this.#text(chunk, fin) : this.#binary(chunk);
+      this.#begun = true;
+      await this.#life.sender.fragment(this.#opcode, data, fin);
+    } catch (error) {
+      this.ending = false;
+      this.abort(error);
+      throw error;
+    }
+    if (fin) this.#life.sender.release(this);
+  }
+
+  #binary(chunk: string | BytesLike): Uint8Array {
+    return typeof chunk === 'string' ? Buffer.from(chunk) : toBytes(chunk);
+  }
+
+  #text(chunk: string | BytesLike, fin: boolean): string | Uint8Array {
+    if (typeof chunk === 'string' && this.#utf8.complete) {
+      const text = this.#half + chunk;
+      const cut = !fin && isHighSurrogate(text.charCodeAt(text.length - 1)) ? text.length - 1 : text.length;
+      this.#half = text.slice(cut);
+      return text.slice(0, cut);
+    }
+    const bytes = this.#binary(chunk);
+    const valid =
+      this.#half === '' &&
+      this.#utf8.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
+    if (!valid || (fin && !this.#utf8.complete)) {
+      throw new TypeError('Tried to send bytes as text that are not UTF-8');
+    }
+    return bytes;
+  }
+}
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
+}

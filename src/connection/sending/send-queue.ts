@@ -1,0 +1,149 @@
+/**
+ * The order of outgoing messages, RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the
+ * fragments of another message". One message has the turn, the others are queued.
+ *
+ *     FREE ──▶ WORK      an extension, or the reading of a Blob, works on a whole message
+ *       │ ▲      │       (nothing of it was sent; it is sent as a whole, or not at all)
+ *       │ └──────┘
+ *       ├────▶ GRANTED   a writer has the turn and has sent nothing: it can be cancelled
+ *       │         │ first fragment
+ *       │         ▼
+ *       ├────▶ BEGUN     a writer's message is under way: it ends, or nothing but a Close frame can follow
+ *       ▼
+ *     CUT                a message was cut off: nothing is sent any more
+ */
+
+import { Fifo } from '../fifo.js';
+
+/** Who has the turn. */
+export const Turn = { Free: 0, Work: 1, Granted: 2, Begun: 3, Cut: 4 } as const;
+
+/** Bytes that an entry of the queue costs in memory beside its payload. */
+export const ENTRY_COST = 128;
+
+/** A writer, as the queue sees it. */
+export interface TurnHolder {
+  /** Its message will be completed by what it was given already. */
+  readonly ending: boolean;
+  /** Its message cannot be completed any more. */
+  cancel(error: Error): void;
+}
+
+/** Something that is queued: it takes the turn, or is done at once. */
+export interface Entry {
+  /** Bytes of its payload. */
+  readonly size: number;
+  /** Its turn has come. */
+  start(): void;
+  /** The writer whose message it is; absent for messages that are complete. */
+  readonly writer?: TurnHolder;
+}
+
+/** Entries in their order, and the state of the turn. */
+export class SendQueue {
+  turn: number = Turn.Free;
+  /** Bytes of payload that are queued or worked on. */
+  size = 0;
+  /** Bytes of the message that has the turn, while it is worked on. */
+  #workSize = 0;
+  /** The writer that has the turn. */
+  #writer: TurnHolder | null = null;
+  readonly #entries: Fifo<Entry> = new Fifo();
+  #running = false;
+
+  /** Entries that are queued. */
+  get count(): number {
+    return this.#entries.length;
+  }
+
+  /** Starts the entry now, or when all those in front of it are done. */
+  add(entry: Entry): void {
+    this.#entries.push(entry);
+    this.size += entry.size;
+    this.#run();
+  }
+
+  /** A whole message takes the turn until `work` settles. */
+  hold(work: Promise<void>, size: number, onError: (error: Error) => void): void {
+    this.turn = Turn.Work;
+    this.#workSize = size;
+    this.size += size;
+    work.catch(onError).then(() => {
+      this.size -= this.#workSize;
+      this.#workSize = 0;
+      if (this.turn === Turn.Work) this.release();
+    });
+  }
+
+  /** A writer takes the turn. */
+  grant(writer: TurnHolder): void {
+    this.turn = Turn.Granted;
+    this.#writer = writer;
+  }
+
+  /** The message of this writer is done, if it has the turn. */
+  releaseWriter(writer: TurnHolder): void {
+    if (this.#writer === writer) this.release();
+  }
+
+  /** The message that has the turn is done: the next one starts. */
+  release(): void {
+    this.turn = Turn.Free;
+    this.#writer = null;
+    this.#run();
+  }
+
+  /**
+   * No more messages are added, and `close` sends the Close frame after those that are complete, or are ending.
+   * Other writers are cancelled. After a message that is cut off, nothing but the Close frame can be sent: what is
+   * queued is dropped.
+   */
+  close(error: Error, close: () => void): void {
+    const writer = this.#writer?.ending ? null : this.#writer;
+    if (this.turn === Turn.Begun && writer !== null) {
+      this.drop(error);
+      close();
+      return;
+    }
+    const entries = this.#clear();
+    const isKept = (entry: Entry): boolean => entry.writer?.ending ?? true;
+    // None may start until all are queued again
+    if (this.turn === Turn.Free || writer !== null) this.turn = Turn.Cut;
+    for (const entry of entries) if (isKept(entry)) this.add(entry);
+    this.add({ size: 0, start: close });
+    if (this.turn === Turn.Cut) this.release();
+    writer?.cancel(error);
+    for (const entry of entries) if (!isKept(entry)) entry.writer!.cancel(error);
+  }
+
+  /** Nothing is sent any more: entries are dropped, and writers cancelled. */
+  drop(error: Error): void {
+    const writer = this.#writer;
+    this.#workSize = 0;
+    const entries = this.#clear();
+    this.turn = Turn.Cut;
+    this.#writer = null;
+    writer?.cancel(error);
+    for (const entry of entries) entry.writer?.cancel(error);
+  }
+
+  #run(): void {
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      while (this.turn === Turn.Free) {
+        const entry = this.#entries.shift();
+        if (entry === undefined) break;
+        this.size -= entry.size;
+        entry.start();
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #clear(): Entry[] {
+    this.size = this.#workSize;
+    return this.#entries.clear();
+  }
+}

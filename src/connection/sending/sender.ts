@@ -1,0 +1,290 @@
+/**
+ * The outgoing side of one connection.
+ *
+ *     send() ─▶ SendQueue: free ─▶ endpoint ─▶ the end of the tick, or of a batch of input ─▶ transport
+ *                   │ not free                      │ transport stalled
+ *                   ▼                               ▼
+ *                 queued                     kept in the endpoint: bytes are counted, control frames go first
+ */
+import { WebSocketError } from '../../errors.js';
+import type { MessageOpcode } from '../../protocol/opcode.js';
+import type { PreparedMessage } from '../../protocol/prepared-message.js';
+import type { Lifecycle } from '../lifecycle.js';
+import { flushSoon, nextTurn, outputSpent } from './output-turns.js';
+import { ENTRY_COST, SendQueue, Turn, type TurnHolder } from './send-queue.js';
+
+/** From this size on, queued bytes do not wait for the end of the tick. */
+const WRITE_NOW = 64 * 1024;
+/** The transport is given about this much at a time, so that control frames can go in between. */
+const FLUSH_SIZE = 256 * 1024;
+
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** Queues, flushes, and reports backpressure. */
+export class Sender {
+  /** While set, a batch of input is handled: the answers to it leave together at its end. */
+  corked = false;
+  readonly #life: Lifecycle;
+  /** Made when a message has to wait. */
+  #queue: SendQueue | null = null;
+  #scheduled = false;
+  /** A `send()` returned false, so that 'drain' is due. */
+  #full = false;
+  /** Those that wait for everything to be flushed are notified soon. */
+  #draining = false;
+  /** FIN follows what is queued. */
+  #finishing = false;
+  /** The write that holds the last Ping of the heartbeat; -1 as long as that is queued. */
+  #urgentWrite = 0;
+  /** The writer that waits until its fragment is flushed. */
+  #writer: Waiter | null = null;
+  /** Callers that wait until everything is flushed. */
+  #waiters: Waiter[] | null = null;
+
+  constructor(life: Lifecycle) {
+    this.#life = life;
+  }
+
+  /** Bytes that were sent and are not flushed. */
+  get amount(): number {
+    const { endpoint, transport } = this.#life;
+    return endpoint.pending + transport.pending + (this.#queue?.size ?? 0);
+  }
+
+  /** The last Ping of the heartbeat has been flushed. */
+  get urgentFlushed(): boolean {
+    return this.#urgentWrite >= 0 && this.#life.transport.flushed >= this.#urgentWrite;
+  }
+
+  /** Sends a message after those that are queued; returns whether there is room for more. */
+  send(opcode: MessageOpcode, data: string | Uint8Array, compress: boolean): boolean {
+    const { endpoint } = this.#life;
+    if (this.#free) {
+      const work = endpoint.send(opcode, data, true, compress);
+      if (work !== undefined) this.#hold(work, Buffer.byteLength(data));
+    } else {
+      const size = Buffer.byteLength(data);
+      this.queue.add({ size, start: () => this.#hold(endpoint.send(opcode, data, true, compress), size) });
+    }
+    return this.#room(data.length);
+  }
+
+  /** Sends a message that was framed before. */
+  sendPrepared(message: PreparedMessage, compress: boolean): boolean {
+    const { endpoint } = this.#life;
+    if (this.#free) {
+      const work = endpoint.sendPrepared(message, compress);
+      if (work !== undefined) this.#hold(work, Buffer.byteLength(message.data));
+    } else {
+      const size = Buffer.byteLength(message.data);
+      this.queue.add({ size, start: () => this.#hold(endpoint.sendPrepared(message, compress), size) });
+    }
+    return this.#room(message.data.length);
+  }
+
+  /** Sends a message of `size` bytes that `read` gets when its turn has come; later ones wait for it. */
+  sendLater(
+    opcode: MessageOpcode,
+    size: number,
+    read: () => Promise<Uint8Array>,
+    compress: boolean,
+  ): boolean {
+    const send = async (): Promise<void> => {
+      const data = await read();
+      if (this.queue.turn === Turn.Work) await this.#life.endpoint.send(opcode, data, true, compress);
+    };
+    this.queue.add({ size, start: () => this.#hold(send(), size) });
+    return this.#room(0);
+  }
+
+  /** Calls `granted` when the writer's message has its turn, which ends with {@link release}. */
+  acquire(writer: TurnHolder, granted: () => void): void {
+    const start = (): void => {
+      this.queue.grant(writer);
+      granted();
+    };
+    this.queue.add({ size: 0, start, writer });
+  }
+
+  /** Ends the turn of a writer's message. */
+  release(writer: TurnHolder): void {
+    this.queue.releaseWriter(writer);
+    this.schedule();
+  }
+
+  /** Sends a fragment of the message that has the turn; resolves when it is flushed, and others had their turn. */
+  async fragment(opcode: MessageOpcode, data: string | Uint8Array, fin: boolean): Promise<void> {
+    const { endpoint, transport } = this.#life;
+    this.queue.turn = Turn.Begun;
+    const work = endpoint.send(opcode, data, fin);
+    if (work !== undefined) {
+      await work;
+      if (this.queue.turn !== Turn.Begun) throw this.#life.reason.error;
+    }
+    this.flush();
+    // Not drained(): messages may be queued that wait for this one
+    if (transport.stalled || endpoint.pending > 0) {
+      await new Promise<void>((resolve, reject) => {
+        this.#writer = { resolve, reject };
+      });
+    } else if (outputSpent(data.length)) await nextTurn();
+  }
+
+  /** Sends a Ping of the heartbeat. */
+  ping(payload: Uint8Array): void {
+    this.#life.endpoint.sendPing(payload);
+    this.#urgentWrite = -1;
+    this.schedule();
+  }
+
+  /** Sends an unsolicited Pong of the heartbeat, if it can leave at once. */
+  pong(): void {
+    if (this.#life.transport.stalled) return;
+    this.#life.endpoint.sendPong(Buffer.alloc(0));
+    this.schedule();
+  }
+
+  /** Something was queued that has to leave by the end of the tick. */
+  schedule(): void {
+    if (this.#scheduled || this.corked) return;
+    this.#scheduled = true;
+    flushSoon(this);
+  }
+
+  /** Writes what is queued, unless the transport is stalled. */
+  flush(): void {
+    const { endpoint, transport } = this.#life;
+    this.#scheduled = false;
+    let stalled = transport.stalled;
+    let left = endpoint.pending;
+    while (left > 0 && !stalled) {
+      const write = transport.started + 1;
+      const pieces = endpoint.take(FLUSH_SIZE);
+      const rest = endpoint.pending;
+      transport.write(pieces, left - rest);
+      left = rest;
+      stalled = transport.stalled;
+      if (this.#urgentWrite < 0) this.#urgentWrite = write;
+      if (left > 0 && !stalled && outputSpent(FLUSH_SIZE)) {
+        this.schedule();
+        break;
+      }
+    }
+    endpoint.congested = stalled || left > 0;
+    if (!endpoint.congested) this.#flushed();
+  }
+
+  /** Resolves once everything is flushed. */
+  drained(): Promise<void> {
+    if (!this.#life.isOpen) return Promise.reject(this.#life.reason.error);
+    if (this.amount === 0) return outputSpent(0) ? nextTurn() : Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiters ??= [];
+      this.#waiters.push({ resolve, reject });
+    });
+  }
+
+  /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
+  close(error: Error, close: () => void): void {
+    this.#rejectWriter(error);
+    if (this.#queue === null) close();
+    else this.#queue.close(error, close);
+    this.schedule();
+  }
+
+  /** A message that was under way when the connection began to close is aborted: only the Close frame can follow. */
+  cut(error: Error, close: () => void): void {
+    this.queue.drop(error);
+    close();
+    this.schedule();
+  }
+
+  /** No message is sent any more: what is queued is dropped, and callers that wait are rejected. */
+  end(error: Error): void {
+    this.#full = false;
+    this.#rejectWriter(error);
+    this.#queue?.drop(error);
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    for (const { reject } of waiters ?? []) reject(error);
+  }
+
+  /** Ends the outgoing side (FIN) once everything is flushed. */
+  finish(): void {
+    this.#finishing = true;
+    this.flush();
+  }
+
+  /** The queue of messages that have to wait. */
+  get queue(): SendQueue {
+    this.#queue ??= new SendQueue();
+    return this.#queue;
+  }
+
+  get #free(): boolean {
+    return this.#queue === null || (this.#queue.turn === Turn.Free && this.#queue.count === 0);
+  }
+
+  /** Keeps the turn while a message is worked on in the thread pool. */
+  #hold(work: Promise<void> | undefined, size: number): void {
+    if (work === undefined) return;
+    const done = work.then(() => this.schedule());
+    this.queue.hold(done, size, (error) => this.#life.onSourceFailure(error));
+  }
+
+  /** Has the queue flushed; returns whether there is room for more. */
+  #room(size: number): boolean {
+    if (this.#life.endpoint.pending >= WRITE_NOW) this.flush();
+    else this.schedule();
+    const { amount } = this;
+    const { highWaterMark, maxBufferedAmount } = this.#life.options;
+    // In a batch of input, its own slice of time counts
+    if (amount < highWaterMark && (this.corked || !outputSpent(size))) return true;
+    const cost = amount + (this.#queue?.count ?? 0) * ENTRY_COST;
+    if (this.#full && cost > maxBufferedAmount) {
+      this.#life.onLost(
+        new WebSocketError(
+          'ERR_SEND_QUEUE_FULL',
+          `${amount} bytes are queued for a peer that does not read: over maxBufferedAmount (${maxBufferedAmount})`,
+        ),
+      );
+      return false;
+    }
+    this.#full = true;
+    this.schedule();
+    return false;
+  }
+
+  /** The transport has everything that the endpoint had. */
+  #flushed(): void {
+    this.#writer?.resolve();
+    this.#writer = null;
+    const owed = this.#full || this.#waiters !== null;
+    if ((!owed && this.#life.isOpen) || this.amount > 0) return;
+    if (!this.#life.isOpen) this.#life.onAllFlushed();
+    if (this.#finishing) this.#life.transport.end();
+    if (!owed || this.#draining) return;
+    this.#draining = true;
+    // In a turn of its own: a caller that sends on at once would keep the event loop for itself
+    void nextTurn().then(() => this.#notify());
+  }
+
+  #notify(): void {
+    this.#draining = false;
+    if (this.amount > 0) return;
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    for (const { resolve } of waiters ?? []) resolve();
+    if (!this.#full) return;
+    this.#full = false;
+    this.#life.emit('drain');
+  }
+
+  #rejectWriter(error: Error): void {
+    this.#writer?.reject(error);
+    this.#writer = null;
+  }
+}
