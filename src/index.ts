@@ -51,8 +51,9 @@ export type {
   MessageEncoder,
 } from './protocol/extension.js';
 export type { PreparedMessage } from './protocol/prepared-message.js';
-export { accept } from './server/accept.js';
+export { accept, isUpgrade } from './server/accept.js';
 export type { AcceptOptions, Authentication } from './server/accept-options.js';
 export type { HttpServer } from './server/dispatcher.js';
+export type { RequestContext } from './server/request-context.js';
 export type { CloseOptions, WebSocketServerOptions } from './server/server-options.js';
 export { WebSocketServer, type WebSocketServerEvents } from './server/websocket-server.js';

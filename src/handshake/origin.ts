@@ -133,7 +133,7 @@ function withoutDefaultPort(host: string, scheme: string): string {
 }
 
 /** Host and port, and nothing of a URL that could hide another host: no path, query, user or white space. */
-function isHost(text: string): boolean {
+export function isHost(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code <= 0x20 || code >= 0x7f || '/\\?#@,'.includes(text[i]!)) return false;

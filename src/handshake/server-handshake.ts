@@ -24,6 +24,7 @@ import {
   type HeaderRecord,
   parseExtensions,
 } from './fields.js';
+import { pathOf } from './path.js';
 import { parseSubprotocols } from './subprotocol.js';
 
 /** The head of a request: `rawHeaders` as those of `node:http`, `target` as its `url`. */
@@ -78,14 +79,24 @@ export interface SwitchingProtocols {
 
 const singleFields = ['host', 'sec-websocket-key', 'sec-websocket-version', 'origin'];
 
+/** Whether a request asks for an upgrade to WebSocket (§4.2.1 items 3 and 4), whatever else is wrong with it. */
+export function asksForUpgrade(rawHeaders: readonly string[]): boolean {
+  return upgrades(new Fields(rawHeaders));
+}
+
+/** Both are lists, whose elements are compared without regard to letter case. */
+function upgrades(fields: Fields): boolean {
+  return fields.includes('upgrade', 'websocket') && fields.includes('connection', 'upgrade');
+}
+
 /** Checks a request by the table above. */
 export function checkRequest(request: RequestHead): ServerHandshake | Rejection {
   const fields = new Fields(request.rawHeaders);
   if (request.method !== 'GET') {
     return { status: 405, headers: { Allow: 'GET' }, body: `Expected method GET: ${request.method}` };
   }
-  // §4.2.1 items 3 and 4: both are lists, whose elements are compared without regard to letter case.
-  if (!fields.includes('upgrade', 'websocket') || !fields.includes('connection', 'upgrade')) {
+  // §4.2.1 items 3 and 4
+  if (!upgrades(fields)) {
     return { status: 426, headers: { Upgrade: 'websocket' }, body: 'Expected an upgrade to websocket' };
   }
   // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
@@ -146,19 +157,6 @@ export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice
   for (const [name, value] of extra) lines.push(`${name}: ${value}`);
   lines.push('\r\n');
   return { head: lines.join('\r\n'), subprotocol, extensions };
-}
-
-/**
- * The path of a request target in origin-form or absolute-form, without its query; `null` when it has none.
- */
-export function pathOf(target: string): string | null {
-  const query = target.indexOf('?');
-  const path = query < 0 ? target : target.slice(0, query);
-  if (path.startsWith('/')) return path;
-  const scheme = path.indexOf('://');
-  if (scheme < 1) return null;
-  const start = path.indexOf('/', scheme + 3);
-  return start < 0 ? '/' : path.slice(start);
 }
 
 /**

@@ -17,6 +17,7 @@ import type { Rejection } from '../handshake/server-handshake.js';
 import { checkSubprotocols, type SubprotocolChoice } from '../handshake/subprotocol.js';
 import { checkNumber } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
+import type { RequestContext } from './request-context.js';
 
 /** What {@link AcceptOptions.authenticate} decides: nothing or `true` accepts, `false` is 401. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing accepts.
@@ -51,8 +52,14 @@ export interface AcceptOptions extends ConnectionOptions {
    */
   readonly authenticate?: (
     request: IncomingMessage,
-    context: { readonly signal: AbortSignal },
+    context: Pick<RequestContext, 'url' | 'params' | 'cookies'> & { readonly signal: AbortSignal },
   ) => Authentication | Promise<Authentication>;
+  /**
+   * Rewrites the answer of a refusal, such as its body or its header fields; nothing returned leaves it as it is. What it
+   * throws is answered with 500.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing changes nothing.
+  readonly refuse?: (rejection: Rejection, request: IncomingMessage) => Rejection | undefined | void;
   /**
    * Milliseconds that `origins` and `authenticate` may take together; 503 when they are over. A
    * `WebSocketServer` with a `port` gives the head of a request the same time, and answers 408; other HTTP
@@ -73,6 +80,7 @@ export interface ResolvedAcceptOptions {
   readonly extensions: readonly ExtensionFactory[];
   readonly headers: (request: IncomingMessage) => HeaderRecord;
   readonly authenticate: AcceptOptions['authenticate'];
+  readonly refuse: AcceptOptions['refuse'];
   readonly handshakeTimeout: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -87,18 +95,22 @@ export const acceptOptionNames: readonly string[] = [
   'extensions',
   'headers',
   'authenticate',
+  'refuse',
   'handshakeTimeout',
   'signal',
 ];
 
 /** Checks the options; throws TypeError or RangeError by name. */
 export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOptions {
-  const { subprotocols = [], extensions = [], headers = {}, authenticate, trustProxy = false } = options;
+  const { subprotocols = [], extensions = [], headers = {}, authenticate, refuse, trustProxy = false } = options;
   if (typeof subprotocols !== 'function') checkSubprotocols(subprotocols);
   if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
   if (typeof headers !== 'function') checkExtraHeaders(headers);
   if (authenticate !== undefined && typeof authenticate !== 'function') {
     throw new TypeError('Option authenticate is not a function');
+  }
+  if (refuse !== undefined && typeof refuse !== 'function') {
+    throw new TypeError('Option refuse is not a function');
   }
   if (typeof trustProxy !== 'boolean')
     throw new TypeError(`Option trustProxy is not a boolean: ${trustProxy}`);
@@ -110,6 +122,7 @@ export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOpti
     extensions: [...compressionExtensions(options.compression), ...extensions],
     headers: typeof headers === 'function' ? headers : () => headers,
     authenticate,
+    refuse,
     handshakeTimeout: checkNumber('handshakeTimeout', options.handshakeTimeout, 10_000, 1, 0x7fff_ffff),
     signal: options.signal,
   };

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { HandshakeError } from '../errors.js';
 import {
+  asksForUpgrade,
   checkRequest,
   type Rejection,
   type RequestHead,
@@ -26,7 +27,8 @@ import {
 } from './accept-options.js';
 import { type Admission, admit } from './admission.js';
 import { afterResponses } from './pipeline.js';
-import { refuse } from './refuse.js';
+import { answer, refuse } from './refuse.js';
+import { RequestContext } from './request-context.js';
 
 /** Marks a socket. A WeakSet costs each handshake 7 us, most of it in garbage collections. */
 const kUpgraded = Symbol('upgraded');
@@ -80,7 +82,8 @@ export async function accept(
     refuse(socket, { status: 500 });
     throw error;
   }
-  const result = await upgrade(request, socket, head, resolved);
+  const context = new RequestContext(request, resolved.trustProxy);
+  const result = await upgrade({ request, socket, head, options: resolved, context });
   if (result instanceof HandshakeError) throw result;
   return result;
 }
@@ -93,8 +96,21 @@ export function checkUpgrade(request: IncomingMessage, socket: Duplex, head: Uin
   if (!(head instanceof Uint8Array)) throw new TypeError('Argument head is not a Buffer');
 }
 
-/** What a server knows of a request that `accept()` does not. */
-export interface UpgradeContext {
+/**
+ * Whether a request asks for an upgrade to WebSocket, whatever else is wrong with it: for routers, which then call
+ * `accept()` or `handleUpgrade()`, and leave all other upgrades alone.
+ */
+export function isUpgrade(request: IncomingMessage): boolean {
+  return asksForUpgrade(request.rawHeaders);
+}
+
+/** One upgrade request, and what decides about it. */
+export interface UpgradeRequest {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Uint8Array;
+  readonly options: ResolvedAcceptOptions;
+  readonly context: RequestContext;
   /** An answer in place of the upgrade. */
   readonly refusal?: Rejection | undefined;
   /** The HTTP server hides none of up to this number of header fields. Default 0. */
@@ -103,67 +119,50 @@ export interface UpgradeContext {
   readonly responses?: ReadonlySet<ServerResponse> | undefined;
 }
 
-const nothing: UpgradeContext = {};
-
 /**
- * {@link accept} with options that are checked already, at once unless the application takes its time. What
- * refuses the request is a result, not thrown.
+ * {@link accept} with options that are checked already, at once unless the application takes its time. What refuses
+ * the request is a result, not thrown.
  */
-export function upgrade(
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Uint8Array,
-  options: ResolvedAcceptOptions,
-  context: UpgradeContext = nothing,
-): UpgradeResult | Promise<UpgradeResult> {
+export function upgrade(asked: UpgradeRequest): UpgradeResult | Promise<UpgradeResult> {
+  const { request, socket, maxFields = 0, responses } = asked;
   if (isUpgraded(socket)) return new HandshakeError(0, 'Tried to upgrade a socket that was upgraded already');
   (socket as Marked)[kUpgraded] = true;
-  if (context.responses !== undefined)
-    return behind(context.responses, request, socket, head, options, context);
+  if (responses !== undefined) return behind(asked, responses);
   if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
 
   let outcome: Outcome | Promise<Outcome>;
   try {
-    outcome =
-      context.refusal ?? hiddenField(request, context.maxFields ?? 0) ?? negotiate(request, socket, options);
+    outcome = asked.refusal ?? hiddenField(request, maxFields) ?? negotiate(asked);
   } catch (error) {
-    return refuse(socket, { status: 500 }, error);
+    return refuseRequest(asked, { status: 500 }, error);
   }
-  if (!(outcome instanceof Promise)) return open(socket, head, options, outcome);
+  if (!(outcome instanceof Promise)) return open(asked, outcome);
   return outcome.then(
-    (late) => open(socket, head, options, late),
-    (error) => refuse(socket, { status: 500 }, error),
+    (late) => open(asked, late),
+    (error) => refuseRequest(asked, { status: 500 }, error),
   );
 }
 
 /**
- * Upgrades behind responses that are complete and on their way, and refuses to where one is not complete; in
- * either case the answer is written after them.
+ * Upgrades behind responses that are complete and on their way, and refuses to where one is not complete; in either
+ * case the answer is written after them.
  */
 async function behind(
+  asked: UpgradeRequest,
   responses: ReadonlySet<ServerResponse>,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Uint8Array,
-  options: ResolvedAcceptOptions,
-  { refusal, ...rest }: UpgradeContext,
 ): Promise<UpgradeResult> {
+  const { socket, options, refusal } = asked;
   const pending = [...responses].some((response) => !response.writableEnded);
   await afterResponses(socket, responses, options.handshakeTimeout, options.signal);
   (socket as Marked)[kUpgraded] = false;
-  const context = { ...rest, responses: undefined };
-  return upgrade(request, socket, head, options, { ...context, refusal: pending ? pipelined : refusal });
+  return upgrade({ ...asked, responses: undefined, refusal: pending ? pipelined : refusal });
 }
 
 const pipelined: Rejection = { status: 400, body: 'Expected no request in front whose answer is pending' };
 
-function open(
-  socket: Duplex,
-  head: Uint8Array,
-  options: ResolvedAcceptOptions,
-  outcome: Outcome,
-): UpgradeResult {
-  if ('status' in outcome) return refuse(socket, outcome);
+function open(asked: UpgradeRequest, outcome: Outcome): UpgradeResult {
+  if ('status' in outcome) return refuseRequest(asked, outcome);
+  const { socket, head, options } = asked;
   // The peer has gone meanwhile
   if (!socket.writable) return refuse(socket, { status: 503 });
   const { early } = outcome;
@@ -177,35 +176,49 @@ function open(
       head: early.length === 0 ? head : Buffer.concat([head, ...early]),
     });
   } catch (error) {
-    return refuse(socket, { status: 500 }, error);
+    return refuseRequest(asked, { status: 500 }, error);
   }
   // It writes nothing by itself in this tick: the response goes first
   socket.write(outcome.head, 'latin1');
   return connection;
 }
 
+/** Refuses with what the option `refuse` makes of the rejection. */
+function refuseRequest(
+  { request, socket, options }: UpgradeRequest,
+  rejection: Rejection,
+  cause?: unknown,
+): HandshakeError {
+  // A peer that is gone gets no answer
+  if (options.refuse === undefined || !socket.writable) return refuse(socket, rejection, cause);
+  try {
+    const rewritten = options.refuse(rejection, request) ?? rejection;
+    answer(rewritten);
+    return refuse(socket, rewritten, cause);
+  } catch (error) {
+    return refuse(socket, { status: 500 }, error);
+  }
+}
+
 type Outcome = Rejection | (SwitchingProtocols & Admission);
 
 /**
- * All that is decided before a byte is written, at once unless the application takes its time; throws only
- * what is the application's fault.
+ * All that is decided before a byte is written, at once unless the application takes its time; throws only what is
+ * the application's fault.
  */
-function negotiate(
-  request: IncomingMessage,
-  socket: Duplex,
-  options: ResolvedAcceptOptions,
-): Outcome | Promise<Outcome> {
+function negotiate(asked: UpgradeRequest): Outcome | Promise<Outcome> {
+  const { request, socket, options, context } = asked;
   const handshake = checkRequest(requestHead(request));
   if ('status' in handshake) return hiddenField(request, 0) ?? handshake;
-  const admission = admit(request, socket, handshake, options);
+  const admission = admit(request, socket, handshake, options, context);
   if (admission instanceof Promise) return admission.then((late) => agree(request, handshake, options, late));
   return agree(request, handshake, options, admission);
 }
 
 /**
- * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits
- * 'upgrade' for no request without it. Up to `max` fields none is hidden; to look costs as much as all other
- * checks, as `headers` is made then.
+ * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits 'upgrade' for
+ * no request without it. Up to `max` fields none is hidden; to look costs as much as all other checks, as `headers` is
+ * made then.
  */
 function hiddenField(request: IncomingMessage, max: number): Rejection | undefined {
   const hidden = request.rawHeaders.length > max * 2 && request.headers.upgrade === undefined;

@@ -2,13 +2,12 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import { onAbort } from '../connection/abort.js';
 import { deadline } from '../deadline.js';
-import { ownOrigins } from '../handshake/origin.js';
 import type { Rejection, ServerHandshake } from '../handshake/server-handshake.js';
 import type { ResolvedAcceptOptions } from './accept-options.js';
 import { answer } from './refuse.js';
+import { ownOriginsOf, type RequestContext } from './request-context.js';
 
 /** What the peer sent in front of the answer that let it in. */
 export interface Admission {
@@ -29,32 +28,21 @@ export function admit(
   socket: Duplex,
   { host, origin }: ServerHandshake,
   options: ResolvedAcceptOptions,
+  context: RequestContext,
 ): Rejection | Admission | Promise<Rejection | Admission> {
   if (options.signal?.aborted) return { status: 503, body: closing };
   if (origin === undefined && options.authenticate === undefined) return admitted;
-  const own = origin === undefined ? [] : originsOf(request, host, options);
+  const own = origin === undefined ? [] : ownOriginsOf(request, host, options.trustProxy);
   const allowed = origin === undefined || options.checkOrigin(origin, own, request);
   if (allowed === true && options.authenticate === undefined) return admitted;
   return inTime(socket, options, async (signal) => {
     if ((await allowed) !== true)
       return { status: 403, body: `Origin ${origin} is not allowed at ${own[0]}` };
-    return signal.aborted ? undefined : authenticate(request, options, signal);
+    return signal.aborted ? undefined : authenticate(request, options, context, signal);
   });
 }
 
 const closing = 'The server takes no more connections';
-
-function originsOf(
-  request: IncomingMessage,
-  host: string,
-  options: ResolvedAcceptOptions,
-): readonly string[] {
-  // Some runtimes have the property on every socket
-  const secure = (request.socket as TLSSocket).encrypted === true;
-  if (!options.trustProxy) return ownOrigins(host, secure);
-  const value = (name: string): string | undefined => request.headers[name]?.toString();
-  return ownOrigins(host, secure, { proto: value('x-forwarded-proto'), host: value('x-forwarded-host') });
-}
 
 /** Lets the application decide, until its time is over, the peer is gone, or the server closes. */
 async function inTime(
@@ -113,13 +101,37 @@ function readEarly(socket: Duplex): { readonly early: Buffer[]; stop(): Promise<
   };
 }
 
+/** The parts of the request, parsed on first use there, and the signal. */
+class AuthenticationContext {
+  readonly signal: AbortSignal;
+  readonly #context: RequestContext;
+
+  constructor(context: RequestContext, signal: AbortSignal) {
+    this.#context = context;
+    this.signal = signal;
+  }
+
+  get url(): URL {
+    return this.#context.url;
+  }
+
+  get params(): RequestContext['params'] {
+    return this.#context.params;
+  }
+
+  get cookies(): RequestContext['cookies'] {
+    return this.#context.cookies;
+  }
+}
+
 async function authenticate(
   request: IncomingMessage,
   options: ResolvedAcceptOptions,
+  context: RequestContext,
   signal: AbortSignal,
 ): Promise<Rejection | undefined> {
   if (options.authenticate === undefined) return undefined;
-  const result = await options.authenticate(request, { signal });
+  const result = await options.authenticate(request, new AuthenticationContext(context, signal));
   if (result === undefined || result === true) return undefined;
   const rejection = result === false ? { status: 401 } : result;
   answer(rejection);

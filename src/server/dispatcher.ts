@@ -6,7 +6,8 @@ import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { deadline } from '../deadline.js';
-import { checkRequest, pathOf, type Rejection } from '../handshake/server-handshake.js';
+import { decodePath, type PathParams, type PathPattern, pathOf } from '../handshake/path.js';
+import { checkRequest, type Rejection } from '../handshake/server-handshake.js';
 import { isUpgraded, requestHead } from './accept.js';
 import { afterResponses, openResponses, trackResponse } from './pipeline.js';
 import { answer, refuse } from './refuse.js';
@@ -19,8 +20,8 @@ export type HttpServer = Server | HttpsServer | Http2SecureServer | Http2Server;
 
 /** What a WebSocket server takes from an HTTP server. */
 export interface Route {
-  /** The path of the requests; undefined for all those that no other route has the path of. */
-  readonly path: string | undefined;
+  /** The path of the requests; undefined for all those that no other route matches. */
+  readonly path: PathPattern | undefined;
   /** Its option of this name, in milliseconds. */
   readonly handshakeTimeout: number;
   /** Answers a request; `responses` of the same socket are not sent yet. */
@@ -28,6 +29,7 @@ export interface Route {
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
+    params: PathParams | undefined,
     responses: ReadonlySet<ServerResponse> | undefined,
   ) => void;
 }
@@ -49,7 +51,9 @@ export function dispatch(server: HttpServer, route: Route): () => void {
 
 class Dispatcher {
   readonly #server: Server;
-  readonly #routes: Map<string | undefined, Route> = new Map();
+  /** Those with a path, the one to prefer first. */
+  #routes: readonly (Route & { readonly path: PathPattern })[] = [];
+  #rest: Route | undefined;
 
   constructor(server: Server) {
     this.#server = server;
@@ -57,37 +61,49 @@ class Dispatcher {
 
   add(route: Route): () => void {
     const { path } = route;
-    if (this.#routes.has(path)) {
+    if (path === undefined ? this.#rest !== undefined : this.#routes.some((one) => one.path.shape === path.shape)) {
       throw new TypeError(`Another WebSocketServer serves ${path ?? 'every path'} of this HTTP server`);
     }
-    if (this.#routes.size === 0) this.#server.on('upgrade', this.#onUpgrade).on('request', this.#onRequest);
-    this.#routes.set(path, route);
+    if (this.#empty) this.#server.on('upgrade', this.#onUpgrade).on('request', this.#onRequest);
+    if (path === undefined) this.#rest = route;
+    else {
+      const order = (one: { readonly path: PathPattern }): string => one.path.order;
+      this.#routes = [...this.#routes, { ...route, path }].sort((a, b) => (order(a) < order(b) ? -1 : 1));
+    }
     return () => {
-      this.#routes.delete(path);
-      if (this.#routes.size > 0) return;
-      this.#server.off('upgrade', this.#onUpgrade).off('request', this.#onRequest);
+      if (path === undefined) this.#rest = undefined;
+      else this.#routes = this.#routes.filter((one) => one.path !== path);
+      if (this.#empty) this.#server.off('upgrade', this.#onUpgrade).off('request', this.#onRequest);
     };
   }
 
+  get #empty(): boolean {
+    return this.#rest === undefined && this.#routes.length === 0;
+  }
+
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const path = pathOf(request.url ?? '') ?? undefined;
-    const route = this.#routes.get(path) ?? this.#routes.get(undefined);
     const responses = openResponses(socket);
-    if (route === undefined) this.#unserved(socket, responses);
-    else route.upgrade(request, socket, head, responses);
+    const path = pathOf(request.url ?? '');
+    const segments = path === null || this.#routes.length === 0 ? null : decodePath(path);
+    for (const route of segments === null ? [] : this.#routes) {
+      const params = route.path.match(segments!);
+      if (params !== null) return route.upgrade(request, socket, head, params, responses);
+    }
+    if (this.#rest !== undefined) return this.#rest.upgrade(request, socket, head, undefined, responses);
+    this.#unserved(socket, responses, path !== null && segments === null ? 400 : 404);
   };
 
   /**
-   * A path that no route has. Another listener may serve it, and nothing says so but what it writes; where
+   * A path that no route matches. Another listener may serve it, and nothing says so but what it writes; where
    * none has written by the handshake timeout, nothing else would ever close the socket.
    */
-  #unserved(socket: Duplex, responses: ReadonlySet<ServerResponse> | undefined): void {
+  #unserved(socket: Duplex, responses: ReadonlySet<ServerResponse> | undefined, status: number): void {
     // Before the other listeners are called: the peer may reset at any moment
     socket.on('error', ignore);
-    const timeout = Math.max(...[...this.#routes.values()].map((route) => route.handshakeTimeout));
+    const timeout = Math.max(...this.#routes.map((route) => route.handshakeTimeout));
     if (this.#server.listenerCount('upgrade') === 1) {
-      if (responses === undefined) refuse(socket, { status: 404 });
-      else afterResponses(socket, responses, timeout).then(() => refuse(socket, { status: 404 }));
+      if (responses === undefined) refuse(socket, { status });
+      else afterResponses(socket, responses, timeout).then(() => refuse(socket, { status }));
       return;
     }
     const { bytesWritten } = socket as Partial<Socket>;
@@ -95,7 +111,7 @@ class Dispatcher {
     if (bytesWritten === undefined) return;
     const cancel = deadline(timeout, () => {
       if (!isUpgraded(socket) && (socket as Socket).bytesWritten === bytesWritten) {
-        refuse(socket, { status: 404 });
+        refuse(socket, { status });
       }
     });
     socket.once('close', cancel);

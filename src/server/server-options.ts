@@ -26,7 +26,8 @@ export interface WebSocketServerOptions extends AcceptOptions {
   /** Takes no requests by itself: the application calls `handleUpgrade()`. */
   readonly noServer?: boolean;
   /**
-   * Takes only requests for this path, compared without the query; others are answered with 404: at once, or
+   * Takes only requests for this path, compared without the query and percent-decoded. A segment `:name` matches any that
+   * is not empty, and is in `params` of the event `connection`; a literal segment is preferred to a name. Other requests are answered with 404 (a malformed path with 400): at once, or
    * once `handshakeTimeout` is over and no other `upgrade` listener has written to the socket. Default: every
    * path.
    */
@@ -64,7 +65,7 @@ const optionNames = [
  */
 export function checkServerOptions(options: WebSocketServerOptions): number {
   checkNames(options, optionNames);
-  const { port, server, noServer = false, path } = options;
+  const { port, server, noServer = false } = options;
   if (Number(port !== undefined) + Number(server !== undefined) + Number(noServer) !== 1) {
     throw new TypeError('Expected exactly one of the options port, server and noServer');
   }
@@ -76,7 +77,6 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
       'Option server is not an HTTP/1.1 server, as createServer() of node:http and node:https make one',
     );
   }
-  if (path !== undefined) checkPath(path);
   const unlimited = Number.POSITIVE_INFINITY;
   return checkNumber('maxConnections', options.maxConnections, unlimited, 0, unlimited);
 }
@@ -95,12 +95,4 @@ export function resolveCloseOptions(options: CloseOptions): Required<CloseOption
   const { code = CloseCode.GoingAway, reason = '' } = options;
   closeBody(code, reason);
   return { code, reason, timeout: checkNumber('timeout', options.timeout, 5_000, 0, 0x7fff_ffff) };
-}
-
-function checkPath(path: string): void {
-  const visible =
-    typeof path === 'string' && [...path].every((c) => c > ' ' && c < '\x7f' && c !== '?' && c !== '#');
-  if (!visible || !path.startsWith('/')) {
-    throw new TypeError(`Option path is not the path of a URL: ${JSON.stringify(path)}`);
-  }
 }

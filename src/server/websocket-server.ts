@@ -10,12 +10,14 @@ import { prepareMessage } from '../connection/sending/prepare-message.js';
 import { isEndOf, onListenerRejection, WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
 import { HandshakeError } from '../errors.js';
-import { pathOf, type Rejection } from '../handshake/server-handshake.js';
+import { decodePath, type PathParams, PathPattern, pathOf } from '../handshake/path.js';
+import type { Rejection } from '../handshake/server-handshake.js';
 import { CloseCode } from '../protocol/close-code.js';
-import { checkUpgrade, type UpgradeContext, type UpgradeResult, upgrade } from './accept.js';
+import { checkUpgrade, type UpgradeResult, upgrade } from './accept.js';
 import { type ResolvedAcceptOptions, resolveAcceptOptions } from './accept-options.js';
 import { dispatch, type HttpServer } from './dispatcher.js';
 import { OwnServer } from './own-server.js';
+import { RequestContext } from './request-context.js';
 import {
   type CloseOptions,
   checkServerOptions,
@@ -35,8 +37,8 @@ const MAX_VISITS = 64;
 
 /** Events of {@link WebSocketServer}. */
 export interface WebSocketServerEvents {
-  /** A connection is open. */
-  connection: [ws: WebSocketConnection, request: IncomingMessage];
+  /** A connection is open. `context` has the URL, the parameters of the path, and the cookies of the request. */
+  connection: [ws: WebSocketConnection, request: IncomingMessage, context: RequestContext];
   /** A request was refused, and has been answered. */
   rejected: [error: HandshakeError, request: IncomingMessage];
   /** With `port`: it can be connected to. */
@@ -67,7 +69,7 @@ export interface WebSocketServerEvents {
  */
 export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #options: ResolvedAcceptOptions;
-  readonly #path: string | undefined;
+  readonly #path: PathPattern | undefined;
   readonly #maxConnections: number;
   readonly #connections: Set<WebSocketConnection> = new Set();
   readonly #closing: AbortController = new AbortController();
@@ -103,7 +105,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     this.#onClose = function (): void {
       forget(this);
     };
-    this.#path = path;
+    this.#path = path === undefined ? undefined : new PathPattern(path);
     if (port !== undefined) {
       this.#own = new OwnServer(this.#options.handshakeTimeout);
       this.#own.server.on('listening', () => this.emit('listening'));
@@ -114,10 +116,11 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       const http = this.#server as { readonly maxHeadersCount?: number | null };
       this.#detach = dispatch(this.#server, {
         // Nothing else serves the paths of a server of its own
-        path: this.#own === undefined ? path : undefined,
+        path: this.#own === undefined ? this.#path : undefined,
         handshakeTimeout: this.#options.handshakeTimeout,
-        upgrade: (request, socket, head, responses) => {
-          this.#upgrade(request, socket, head, http.maxHeadersCount ?? MAX_HEADERS_COUNT, responses);
+        upgrade: (request, socket, head, params, responses) => {
+          const maxFields = http.maxHeadersCount ?? MAX_HEADERS_COUNT;
+          this.#upgrade(request, socket, head, maxFields, params, responses);
         },
       });
     }
@@ -231,13 +234,17 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     socket: Duplex,
     head: Uint8Array,
     maxFields: number,
+    matched?: PathParams,
     responses?: ReadonlySet<ServerResponse>,
   ): UpgradeResult | Promise<UpgradeResult> {
-    const context: UpgradeContext = { refusal: this.#refusal(request), maxFields, responses };
+    const params = matched ?? this.#match(request);
+    const options = this.#options;
+    const refusal = typeof params === 'number' ? { status: params } : this.#overload();
+    const context = new RequestContext(request, options.trustProxy, typeof params === 'number' ? undefined : params);
     this.#handshakes++;
-    const result = upgrade(request, socket, head, this.#options, context);
-    if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket));
-    return this.#settle(result, request, socket);
+    const result = upgrade({ request, socket, head, options, context, refusal, maxFields, responses });
+    if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket, context));
+    return this.#settle(result, request, socket, context);
   }
 
   /** An async listener has rejected; `args` are those of the event. Node.js calls it in a tick of its own. */
@@ -262,14 +269,19 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     };
   }
 
-  #settle(result: UpgradeResult, request: IncomingMessage, socket: Duplex): UpgradeResult {
+  #settle(
+    result: UpgradeResult,
+    request: IncomingMessage,
+    socket: Duplex,
+    context: RequestContext,
+  ): UpgradeResult {
     this.#handshakes--;
     // Emitted in a tick of its own: what a listener throws is no failure of the handshake.
     if (result instanceof WebSocketConnection) {
       this.#connections.add(result);
       result.on('close', this.#onClose);
       onListenerRejection(result, this.#report);
-      process.nextTick(emitConnection, this, result, request);
+      process.nextTick(emitConnection, this, result, request, context);
       if (this.#closed !== undefined) void result.close(CloseCode.GoingAway);
     } else {
       this.#own?.refused(socket);
@@ -283,15 +295,28 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     if (this.#handshakes === 0 && this.#connections.size === 0) this.#onIdle?.();
   }
 
-  #refusal(request: IncomingMessage): Rejection | undefined {
-    if (this.#path !== undefined && pathOf(request.url ?? '') !== this.#path) return { status: 404 };
+  /** The parameters of a path that the option `path` matches, else the status to refuse the request with. */
+  #match(request: IncomingMessage): PathParams | undefined | number {
+    if (this.#path === undefined) return undefined;
+    const path = pathOf(request.url ?? '');
+    if (path === null) return 404;
+    const segments = decodePath(path);
+    return segments === null ? 400 : (this.#path.match(segments) ?? 404);
+  }
+
+  #overload(): Rejection | undefined {
     if (this.#connections.size + this.#handshakes < this.#maxConnections) return undefined;
     return { status: 503, headers: { 'Retry-After': '5' }, body: 'Too many connections' };
   }
 }
 
-function emitConnection(server: WebSocketServer, ws: WebSocketConnection, request: IncomingMessage): void {
-  server.emit('connection', ws, request);
+function emitConnection(
+  server: WebSocketServer,
+  ws: WebSocketConnection,
+  request: IncomingMessage,
+  context: RequestContext,
+): void {
+  server.emit('connection', ws, request, context);
 }
 
 /** What `call` throws; undefined when it does not. */

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import {
   checkRequest,
-  pathOf,
   type Rejection,
   type RequestHead,
   type ServerHandshake,
   switchProtocols,
 } from '../../src/handshake/server-handshake.js';
+import { pathOf } from '../../src/handshake/path.js';
 import { fakeExtension } from './extensions.js';
 
 const key = 'dGhlIHNhbXBsZSBub25jZQ==';
