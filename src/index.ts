@@ -53,7 +53,9 @@ export type {
 export type { PreparedMessage } from './protocol/prepared-message.js';
 export { accept, isUpgrade } from './server/accept.js';
 export type { AcceptOptions, Authentication } from './server/accept-options.js';
+export type { BroadcastOptions, BroadcastResult } from './server/broadcast-options.js';
 export type { HttpServer } from './server/dispatcher.js';
 export type { RequestContext } from './server/request-context.js';
+export type { WebSocketServerEvents } from './server/server-events.js';
 export type { CloseOptions, WebSocketServerOptions } from './server/server-options.js';
-export { WebSocketServer, type WebSocketServerEvents } from './server/websocket-server.js';
+export { WebSocketServer } from './server/websocket-server.js';

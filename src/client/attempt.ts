@@ -35,8 +35,8 @@ export function attempt(
   options: ResolvedConnectOptions,
   signal: AbortSignal,
 ): Promise<Switched> {
-  const { subprotocols, extensions, tls, agent } = options;
-  const offer: ClientOffer = { key: makeKey(), subprotocols, extensions };
+  const { subprotocols, requireSubprotocol, extensions, tls, agent } = options;
+  const offer: ClientOffer = { key: makeKey(), subprotocols, requireSubprotocol, extensions };
   const request = (uri.secure ? https : http).request({
     ...(uri.secure && tls),
     host: uri.hostname,

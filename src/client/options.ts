@@ -20,6 +20,11 @@ import type { ExtensionFactory } from '../protocol/extension.js';
 export interface ConnectOptions extends ConnectionOptions {
   /** Subprotocols to offer, best first (RFC 6455 §1.9). Default none. */
   readonly subprotocols?: string | readonly string[];
+  /**
+   * Whether a server that agrees to none of the `subprotocols` fails the handshake, as in browsers; with
+   * false, the connection has an empty `subprotocol` then. Default true.
+   */
+  readonly requireSubprotocol?: boolean;
   /** More request header fields: a record, or pairs such as those of `Headers`. Default none. */
   readonly headers?: HeaderRecord | Iterable<readonly [name: string, value: string]>;
   /** The `Origin` field, which browsers send (§10.2). Default none. */
@@ -58,6 +63,7 @@ export interface ConnectOptions extends ConnectionOptions {
 export interface ResolvedConnectOptions {
   readonly connection: ResolvedConnectionOptions;
   readonly subprotocols: readonly string[];
+  readonly requireSubprotocol: boolean;
   readonly headers: HeaderRecord;
   readonly extensions: readonly ExtensionFactory[];
   readonly signal: AbortSignal | undefined;
@@ -70,6 +76,7 @@ export interface ResolvedConnectOptions {
 const optionNames = [
   ...connectionOptionNames,
   'subprotocols',
+  'requireSubprotocol',
   'headers',
   'origin',
   'compression',
@@ -84,16 +91,20 @@ const optionNames = [
 /** Checks the options; throws a TypeError or RangeError by name. */
 export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectOptions {
   checkNames(options, optionNames);
-  const { subprotocols = [], extensions = [], origin, tls = {} } = options;
+  const { subprotocols = [], requireSubprotocol = true, extensions = [], origin, tls = {} } = options;
   const offered = typeof subprotocols === 'string' ? [subprotocols] : subprotocols;
   checkSubprotocols(offered);
   if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
   if (tls === null || typeof tls !== 'object') throw new TypeError(`Option tls is not an object: ${tls}`);
+  if (typeof requireSubprotocol !== 'boolean') {
+    throw new TypeError(`Option requireSubprotocol is not a boolean: ${String(requireSubprotocol)}`);
+  }
   const headers = toRecord(options.headers ?? {});
   checkExtraHeaders(headers);
   return {
     connection: resolveConnectionOptions(options),
     subprotocols: offered,
+    requireSubprotocol,
     headers: origin === undefined ? headers : { ...headers, Origin: checkFieldValue('Origin', origin) },
     extensions: [...compressionExtensions(options.compression), ...extensions],
     signal: options.signal,

@@ -19,6 +19,8 @@ export interface ClientOffer {
   readonly key: string;
   /** Subprotocols, best first (§1.9). Default none. */
   readonly subprotocols?: readonly string[];
+  /** Whether a server that agrees to none of them fails the handshake, as in browsers. Default true. */
+  readonly requireSubprotocol?: boolean;
   /** Extensions, best first (§9.1). Default none. */
   readonly extensions?: readonly ExtensionFactory[];
 }
@@ -79,6 +81,7 @@ export function requestFields(
  *     an extension not offered or refused                  HandshakeError
  *     more than one extension: an endpoint uses one        HandshakeError
  *     a subprotocol not offered, or more than one          HandshakeError
+ *     none, where some were offered                        HandshakeError, unless requireSubprotocol is false
  *
  * @throws HandshakeError with the status and header fields of the response.
  */
@@ -104,6 +107,12 @@ export function checkResponse(response: ResponseHead, offer: ClientOffer): Agree
   const subprotocol = fields.list('sec-websocket-protocol');
   if (subprotocol !== undefined && !offer.subprotocols?.includes(subprotocol)) {
     fail(`Server chose a subprotocol that was not offered: ${subprotocol}`);
+  }
+  const required = (offer.requireSubprotocol ?? true) && (offer.subprotocols?.length ?? 0) > 0;
+  if (required && subprotocol === undefined) {
+    fail(
+      `Server agreed to no subprotocol, which requireSubprotocol: false allows: ${offer.subprotocols?.join(', ')}`,
+    );
   }
   return {
     subprotocol: subprotocol ?? '',

@@ -22,15 +22,21 @@ type Segment = { readonly name: string } | { readonly literal: string };
 export class PathPattern {
   /** The pattern with its names left out: patterns of one shape match the same paths. */
   readonly shape: string;
-  /** Orders patterns: where two match one path, the first by this key has a literal where the other has a name. */
+  /**
+   * Orders patterns: where two match one path, the first by this key has a literal where the other has a
+   * name.
+   */
   readonly order: string;
   readonly #text: string;
   readonly #segments: readonly Segment[];
 
-  /** Throws a TypeError for what is no path of a URL, and for a name that is no identifier, or there twice. */
+  /**
+   * Throws a TypeError for what is no path of a URL, and for a name that is no identifier, or there twice.
+   */
   constructor(pattern: string) {
     const visible =
-      typeof pattern === 'string' && [...pattern].every((c) => c > ' ' && c < '\x7f' && c !== '?' && c !== '#');
+      typeof pattern === 'string' &&
+      [...pattern].every((c) => c > ' ' && c < '\x7f' && c !== '?' && c !== '#');
     const literals = visible && pattern.startsWith('/') ? decodePath(pattern) : null;
     if (literals === null) {
       throw new TypeError(`Option path is not the path of a URL: ${JSON.stringify(pattern)}`);
@@ -80,7 +86,9 @@ export function decodePath(path: string): string[] | null {
   }
 }
 
-/** The path of a request target in origin-form or absolute-form, without its query; `null` when it has none. */
+/**
+ * The path of a request target in origin-form or absolute-form, without its query; `null` when it has none.
+ */
 export function pathOf(target: string): string | null {
   const query = target.indexOf('?');
   const path = query < 0 ? target : target.slice(0, query);

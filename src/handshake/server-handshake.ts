@@ -79,7 +79,9 @@ export interface SwitchingProtocols {
 
 const singleFields = ['host', 'sec-websocket-key', 'sec-websocket-version', 'origin'];
 
-/** Whether a request asks for an upgrade to WebSocket (§4.2.1 items 3 and 4), whatever else is wrong with it. */
+/**
+ * Whether a request asks for an upgrade to WebSocket (§4.2.1 items 3 and 4), whatever else is wrong with it.
+ */
 export function asksForUpgrade(rawHeaders: readonly string[]): boolean {
   return upgrades(new Fields(rawHeaders));
 }

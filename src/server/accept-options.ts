@@ -55,8 +55,8 @@ export interface AcceptOptions extends ConnectionOptions {
     context: Pick<RequestContext, 'url' | 'params' | 'cookies'> & { readonly signal: AbortSignal },
   ) => Authentication | Promise<Authentication>;
   /**
-   * Rewrites the answer of a refusal, such as its body or its header fields; nothing returned leaves it as it is. What it
-   * throws is answered with 500.
+   * Rewrites the answer of a refusal, such as its body or its header fields; nothing returned leaves it as it
+   * is. What it throws is answered with 500.
    */
   // biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing changes nothing.
   readonly refuse?: (rejection: Rejection, request: IncomingMessage) => Rejection | undefined | void;
@@ -102,7 +102,14 @@ export const acceptOptionNames: readonly string[] = [
 
 /** Checks the options; throws TypeError or RangeError by name. */
 export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOptions {
-  const { subprotocols = [], extensions = [], headers = {}, authenticate, refuse, trustProxy = false } = options;
+  const {
+    subprotocols = [],
+    extensions = [],
+    headers = {},
+    authenticate,
+    refuse,
+    trustProxy = false,
+  } = options;
   if (typeof subprotocols !== 'function') checkSubprotocols(subprotocols);
   if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
   if (typeof headers !== 'function') checkExtraHeaders(headers);

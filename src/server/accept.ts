@@ -97,8 +97,8 @@ export function checkUpgrade(request: IncomingMessage, socket: Duplex, head: Uin
 }
 
 /**
- * Whether a request asks for an upgrade to WebSocket, whatever else is wrong with it: for routers, which then call
- * `accept()` or `handleUpgrade()`, and leave all other upgrades alone.
+ * Whether a request asks for an upgrade to WebSocket, whatever else is wrong with it: for routers, which then
+ * call `accept()` or `handleUpgrade()`, and leave all other upgrades alone.
  */
 export function isUpgrade(request: IncomingMessage): boolean {
   return asksForUpgrade(request.rawHeaders);
@@ -120,8 +120,8 @@ export interface UpgradeRequest {
 }
 
 /**
- * {@link accept} with options that are checked already, at once unless the application takes its time. What refuses
- * the request is a result, not thrown.
+ * {@link accept} with options that are checked already, at once unless the application takes its time. What
+ * refuses the request is a result, not thrown.
  */
 export function upgrade(asked: UpgradeRequest): UpgradeResult | Promise<UpgradeResult> {
   const { request, socket, maxFields = 0, responses } = asked;
@@ -144,13 +144,10 @@ export function upgrade(asked: UpgradeRequest): UpgradeResult | Promise<UpgradeR
 }
 
 /**
- * Upgrades behind responses that are complete and on their way, and refuses to where one is not complete; in either
- * case the answer is written after them.
+ * Upgrades behind responses that are complete and on their way, and refuses to where one is not complete; in
+ * either case the answer is written after them.
  */
-async function behind(
-  asked: UpgradeRequest,
-  responses: ReadonlySet<ServerResponse>,
-): Promise<UpgradeResult> {
+async function behind(asked: UpgradeRequest, responses: ReadonlySet<ServerResponse>): Promise<UpgradeResult> {
   const { socket, options, refusal } = asked;
   const pending = [...responses].some((response) => !response.writableEnded);
   await afterResponses(socket, responses, options.handshakeTimeout, options.signal);
@@ -203,8 +200,8 @@ function refuseRequest(
 type Outcome = Rejection | (SwitchingProtocols & Admission);
 
 /**
- * All that is decided before a byte is written, at once unless the application takes its time; throws only what is
- * the application's fault.
+ * All that is decided before a byte is written, at once unless the application takes its time; throws only
+ * what is the application's fault.
  */
 function negotiate(asked: UpgradeRequest): Outcome | Promise<Outcome> {
   const { request, socket, options, context } = asked;
@@ -216,9 +213,9 @@ function negotiate(asked: UpgradeRequest): Outcome | Promise<Outcome> {
 }
 
 /**
- * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits 'upgrade' for
- * no request without it. Up to `max` fields none is hidden; to look costs as much as all other checks, as `headers` is
- * made then.
+ * The answer when `maxHeadersCount` of the HTTP server has hidden the field Upgrade: `node:http` emits
+ * 'upgrade' for no request without it. Up to `max` fields none is hidden; to look costs as much as all other
+ * checks, as `headers` is made then.
  */
 function hiddenField(request: IncomingMessage, max: number): Rejection | undefined {
   const hidden = request.rawHeaders.length > max * 2 && request.headers.upgrade === undefined;

@@ -61,7 +61,11 @@ class Dispatcher {
 
   add(route: Route): () => void {
     const { path } = route;
-    if (path === undefined ? this.#rest !== undefined : this.#routes.some((one) => one.path.shape === path.shape)) {
+    if (
+      path === undefined
+        ? this.#rest !== undefined
+        : this.#routes.some((one) => one.path.shape === path.shape)
+    ) {
       throw new TypeError(`Another WebSocketServer serves ${path ?? 'every path'} of this HTTP server`);
     }
     if (this.#empty) this.#server.on('upgrade', this.#onUpgrade).on('request', this.#onRequest);
@@ -85,17 +89,23 @@ class Dispatcher {
     const responses = openResponses(socket);
     const path = pathOf(request.url ?? '');
     const segments = path === null || this.#routes.length === 0 ? null : decodePath(path);
-    for (const route of segments === null ? [] : this.#routes) {
-      const params = route.path.match(segments!);
-      if (params !== null) return route.upgrade(request, socket, head, params, responses);
-    }
-    if (this.#rest !== undefined) return this.#rest.upgrade(request, socket, head, undefined, responses);
-    this.#unserved(socket, responses, path !== null && segments === null ? 400 : 404);
+    const match = segments === null ? null : this.#match(segments);
+    if (match !== null) match.route.upgrade(request, socket, head, match.params, responses);
+    else if (this.#rest !== undefined) this.#rest.upgrade(request, socket, head, undefined, responses);
+    else this.#unserved(socket, responses, path !== null && segments === null ? 400 : 404);
   };
 
+  #match(path: readonly string[]): { readonly route: Route; readonly params: PathParams } | null {
+    for (const route of this.#routes) {
+      const params = route.path.match(path);
+      if (params !== null) return { route, params };
+    }
+    return null;
+  }
+
   /**
-   * A path that no route matches. Another listener may serve it, and nothing says so but what it writes; where
-   * none has written by the handshake timeout, nothing else would ever close the socket.
+   * A path that no route matches. Another listener may serve it, and nothing says so but what it writes;
+   * where none has written by the handshake timeout, nothing else would ever close the socket.
    */
   #unserved(socket: Duplex, responses: ReadonlySet<ServerResponse> | undefined, status: number): void {
     // Before the other listeners are called: the peer may reset at any moment

@@ -1,4 +1,6 @@
-/** What a server knows of a request beside its header: parsed on first use, as most requests need none of it. */
+/**
+ * What a server knows of a request beside its header: parsed on first use, as most requests need none of it.
+ */
 
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
@@ -26,8 +28,8 @@ export class RequestContext {
   }
 
   /**
-   * The URL that was asked for, `ws:` or `wss:`. Its host is what the peer has sent in `Host` (`localhost` where that is
-   * no host), so that it says nothing about who the peer is.
+   * The URL that was asked for, `ws:` or `wss:`. Its host is what the peer has sent in `Host` (`localhost`
+   * where that is no host), so that it says nothing about who the peer is.
    */
   get url(): URL {
     this.#url ??= this.#parseUrl();
@@ -42,7 +44,11 @@ export class RequestContext {
 
   #parseUrl(): URL {
     const { url: target = '/', rawHeaders } = this.#request;
-    const [origin = ''] = ownOriginsOf(this.#request, new Fields(rawHeaders).single('host') ?? '', this.#trustProxy);
+    const [origin = ''] = ownOriginsOf(
+      this.#request,
+      new Fields(rawHeaders).single('host') ?? '',
+      this.#trustProxy,
+    );
     const host = origin.slice(origin.indexOf('://') + 3);
     const resource = resourceOf(target);
     const text = `${origin.startsWith('https') ? 'wss' : 'ws'}://${isHost(host) ? host : 'localhost'}${resource}`;

@@ -26,9 +26,10 @@ export interface WebSocketServerOptions extends AcceptOptions {
   /** Takes no requests by itself: the application calls `handleUpgrade()`. */
   readonly noServer?: boolean;
   /**
-   * Takes only requests for this path, compared without the query and percent-decoded. A segment `:name` matches any that
-   * is not empty, and is in `params` of the event `connection`; a literal segment is preferred to a name. Other requests are answered with 404 (a malformed path with 400): at once, or
-   * once `handshakeTimeout` is over and no other `upgrade` listener has written to the socket. Default: every
+   * Takes only requests for this path, compared without the query and percent-decoded. A segment `:name`
+   * matches any that is not empty, and is in `params` of the event `connection`; a literal segment is
+   * preferred to a name. Other requests are answered with 404 (a malformed path with 400): at once, or once
+   * `handshakeTimeout` is over and no other `upgrade` listener has written to the socket. Default: every
    * path.
    */
   readonly path?: string;

@@ -4,7 +4,6 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { SendOptions } from '../connection/connection-types.js';
 import type { BytesLike } from '../connection/sending/payload.js';
 import { prepareMessage } from '../connection/sending/prepare-message.js';
 import { isEndOf, onListenerRejection, WebSocketConnection } from '../connection/websocket-connection.js';
@@ -15,43 +14,21 @@ import type { Rejection } from '../handshake/server-handshake.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { checkUpgrade, type UpgradeResult, upgrade } from './accept.js';
 import { type ResolvedAcceptOptions, resolveAcceptOptions } from './accept-options.js';
+import { type BroadcastOptions, type BroadcastResult, resolveBroadcastOptions } from './broadcast-options.js';
 import { dispatch, type HttpServer } from './dispatcher.js';
 import { OwnServer } from './own-server.js';
 import { RequestContext } from './request-context.js';
+import type { WebSocketServerEvents } from './server-events.js';
 import {
   type CloseOptions,
   checkServerOptions,
   resolveCloseOptions,
   type WebSocketServerOptions,
 } from './server-options.js';
+import { visitInSlices } from './slices.js';
 
 /** Header fields that node:http shows where `maxHeadersCount` is not set: 2000 names and values. */
 const MAX_HEADERS_COUNT = 1000;
-
-/**
- * Milliseconds, and connections, of one turn of the event loop in which `close()` visits connections. The
- * number is bounded too, as the end of a connection takes most of its time in ticks that come after.
- */
-const MAX_SLICE = 1;
-const MAX_VISITS = 64;
-
-/** Events of {@link WebSocketServer}. */
-export interface WebSocketServerEvents {
-  /** A connection is open. `context` has the URL, the parameters of the path, and the cookies of the request. */
-  connection: [ws: WebSocketConnection, request: IncomingMessage, context: RequestContext];
-  /** A request was refused, and has been answered. */
-  rejected: [error: HandshakeError, request: IncomingMessage];
-  /** With `port`: it can be connected to. */
-  listening: [];
-  /**
-   * With `port`: it could not listen. Or an async listener of this server has rejected, other than by the end
-   * of the connection that it was called with. Thrown where there is no listener, as by every emitter of
-   * Node.js.
-   */
-  error: [error: Error];
-  /** `close()` is complete. */
-  close: [];
-}
 
 /**
  * Accepts WebSocket connections: on a port of its own, on a given HTTP or HTTPS server, or by hand.
@@ -166,16 +143,33 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 
   /**
-   * Sends a message to every open connection. It is framed once; leave its bytes unchanged until they have
-   * left.
+   * Sends a message to every open connection but those of `except`, and of the rest to those that `filter`
+   * returns true for. It is framed once; leave its bytes unchanged until they have left. `filter` is called
+   * for all of them before anything is sent.
    *
-   * @throws TypeError for data that is neither string nor bytes, or bytes that are no UTF-8 sent as text
+   * @returns how many connections it was sent to, and how many of them are full: their `send()` returned
+   *   false. A full one that is sent to regardless fails at `maxBufferedAmount`.
+   * @throws TypeError for data that is neither string nor bytes, bytes that are not UTF-8 sent as text, or a
+   *   wrong option
    */
-  broadcast(data: string | BytesLike, options: SendOptions = {}): void {
+  broadcast(data: string | BytesLike, options: BroadcastOptions = {}): BroadcastResult {
     const message = prepareMessage(data, options);
-    for (const ws of this.#connections) {
-      if (ws.state === 'open') ws.send(message, options);
+    const { except, filter } = resolveBroadcastOptions(options);
+    let receivers: Iterable<WebSocketConnection> = this.#connections;
+    if (filter !== undefined) {
+      receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));
     }
+    let sent = 0;
+    let full = 0;
+    for (const ws of receivers) {
+      if (ws.state !== 'open' || except.has(ws)) continue;
+      const room = ws.send(message, options);
+      // One that exceeds maxBufferedAmount fails
+      if (!room && ws.state !== 'open') continue;
+      sent++;
+      if (!room) full++;
+    }
+    return { sent, full };
   }
 
   /**
@@ -201,31 +195,17 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   async #shutDown(code: number, reason: string, timeout: number): Promise<void> {
     this.#closing.abort();
     this.#own?.stop();
-    const cancel = deadline(timeout, () => this.#visit((ws) => ws.terminate()));
+    const cancel = deadline(timeout, () => visitInSlices(this.#connections, (ws) => ws.terminate()));
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
-    await this.#visit((ws) => ws.close(code, reason));
+    await visitInSlices(this.#connections, (ws) => ws.close(code, reason));
     this.#checkIdle();
     await idle;
     cancel();
     await this.#own?.destroy();
     this.#detach?.();
     this.emit('close');
-  }
-
-  /** Visits all connections that are not closed, in slices of time. */
-  async #visit(visit: (ws: WebSocketConnection) => unknown): Promise<void> {
-    let began = performance.now();
-    let visits = 0;
-    for (const ws of [...this.#connections]) {
-      if (++visits > MAX_VISITS || performance.now() - began > MAX_SLICE) {
-        await new Promise((resolve) => setImmediate(resolve));
-        began = performance.now();
-        visits = 0;
-      }
-      if (ws.state !== 'closed') visit(ws);
-    }
   }
 
   /** As {@link handleUpgrade}, without a promise where nothing has to be waited for. */
@@ -240,7 +220,11 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     const params = matched ?? this.#match(request);
     const options = this.#options;
     const refusal = typeof params === 'number' ? { status: params } : this.#overload();
-    const context = new RequestContext(request, options.trustProxy, typeof params === 'number' ? undefined : params);
+    const context = new RequestContext(
+      request,
+      options.trustProxy,
+      typeof params === 'number' ? undefined : params,
+    );
     this.#handshakes++;
     const result = upgrade({ request, socket, head, options, context, refusal, maxFields, responses });
     if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket, context));

@@ -137,7 +137,13 @@ describe('§4.1 the response', () => {
 
   test('item 6 a subprotocol that was offered is taken', () => {
     expect(respond({ 'Sec-WebSocket-Protocol': 'b' }, { subprotocols: ['a', 'b'] }).subprotocol).toBe('b');
-    expect(respond({}, { subprotocols: ['a', 'b'] }).subprotocol).toBe('');
+  });
+
+  test('a subprotocol that is not agreed on fails, as in browsers, unless it is not required', () => {
+    const subprotocols = ['a', 'b'];
+    expect(failure({}, { subprotocols }).message).toContain('requireSubprotocol: false allows: a, b');
+    expect(respond({}, { subprotocols, requireSubprotocol: false }).subprotocol).toBe('');
+    expect(respond({}, { subprotocols: [] }).subprotocol).toBe('');
   });
 
   test.each(['c', 'A', '', 'a, b', ['a', 'b'], ['a', 'a']])(

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { pathOf } from '../../src/handshake/path.js';
 import {
   checkRequest,
   type Rejection,
@@ -6,7 +7,6 @@ import {
   type ServerHandshake,
   switchProtocols,
 } from '../../src/handshake/server-handshake.js';
-import { pathOf } from '../../src/handshake/path.js';
 import { fakeExtension } from './extensions.js';
 
 const key = 'dGhlIHNhbXBsZSBub25jZQ==';
