@@ -296,6 +296,8 @@ export class Lifecycle {
     this.#cancelDeadline?.();
     this.#cancelDeadline = null;
     this.#heartbeat?.stop();
+    // §7.1.4: the closing handshake is not completed by a Close frame that is still queued
+    if (this.sender.amount > 0) this.endpoint.closing.onLost();
     this.endpoint.mute();
     this.#endSending();
     this.transport.destroy();
