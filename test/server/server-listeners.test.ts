@@ -115,6 +115,24 @@ describe('an async connection listener', () => {
     await expectEcho(portOf(server), {}, '/echo');
   });
 
+  test('of a connection, such as of message, that rejects: 1011, and error is emitted on the server', async () => {
+    const server = await start();
+    const errors: unknown[] = [];
+    server.on('error', (error) => errors.push(error));
+    server.on('connection', (ws, request) => {
+      if (request.url === '/echo') return echo(ws);
+      ws.on('message', async (data) => {
+        await turns(1);
+        JSON.parse(`${data}`);
+      });
+    });
+    const ws = await connect(`ws://127.0.0.1:${portOf(server)}/`);
+    ws.send('no JSON');
+    expect(await ws.closed).toMatchObject({ code: 1011 });
+    expect(errors).toEqual([expect.any(SyntaxError)]);
+    await expectEcho(portOf(server), {}, '/echo');
+  });
+
   test('of another event that rejects: error; one of error itself that rejects: thrown, once', async () => {
     const server = await start();
     const failure = new Error('A mistake of the application');
