@@ -162,21 +162,21 @@ function open(asked: UpgradeRequest, outcome: Outcome): UpgradeResult {
   const { socket, head, options } = asked;
   // The peer has gone meanwhile
   if (!socket.writable) return refuse(socket, { status: 503 });
-  const { early } = outcome;
+  const { agreed, early } = outcome;
   let connection: WebSocketConnection;
   try {
     connection = new WebSocketConnection(socket, {
       role: 'server',
       options: options.connection,
-      subprotocol: outcome.subprotocol,
-      extensions: outcome.extensions,
+      subprotocol: agreed.subprotocol,
+      extensions: agreed.extensions,
       head: early.length === 0 ? head : Buffer.concat([head, ...early]),
     });
   } catch (error) {
     return refuseRequest(asked, { status: 500 }, error);
   }
   // It writes nothing by itself in this tick: the response goes first
-  socket.write(outcome.head, 'latin1');
+  socket.write(agreed.head, 'latin1');
   return connection;
 }
 
@@ -197,7 +197,7 @@ function refuseRequest(
   }
 }
 
-type Outcome = Rejection | (SwitchingProtocols & Admission);
+type Outcome = Rejection | { readonly agreed: SwitchingProtocols; readonly early: readonly Buffer[] };
 
 /**
  * All that is decided before a byte is written, at once unless the application takes its time; throws only
@@ -231,8 +231,8 @@ function agree(
   if ('status' in admission) return admission;
   const subprotocol = chooseSubprotocol(handshake.subprotocols, options.subprotocols, request);
   const headers = options.headers(request);
-  const { early } = admission;
-  return { ...switchProtocols(handshake, { subprotocol, headers, extensions: options.extensions }), early };
+  const agreed = switchProtocols(handshake, { subprotocol, headers, extensions: options.extensions });
+  return { agreed, early: admission.early };
 }
 
 /** The head of a request of `node:http`. */

@@ -2,13 +2,15 @@
 
 import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { deadline } from '../deadline.js';
+import { isUpgraded } from './accept.js';
 import { refuse } from './refuse.js';
 
-/** On a socket: cancels the deadline of its request. */
-const kRequest = Symbol('request');
-
-type Limited = Duplex & { [kRequest]?: () => void };
+/** What `node:http` finds wrong with the bytes of a request, by error code; 400 otherwise. */
+const statuses: ReadonlyMap<string | undefined, number> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 408],
+  ['HPE_HEADER_OVERFLOW', 431],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 413],
+]);
 
 /** An HTTP server that limits the time of a request head, and can be stopped with all of its sockets. */
 export class OwnServer {
@@ -16,29 +18,30 @@ export class OwnServer {
   readonly #refused: Set<Duplex> = new Set();
   #stopped: Promise<void> | undefined;
 
-  /**
-   * A connection without a request head after `timeout` milliseconds is answered with 408. `node:http` has
-   * such timeouts, but they also end requests that arrived while the process stood still. One that asks for
-   * no upgrade is answered at once, and closed.
-   */
+  /** A request head that takes longer than `timeout` milliseconds is answered with 408 before they are over. */
   constructor(timeout: number) {
-    this.server = createServer({ headersTimeout: 0, requestTimeout: 0 });
-    this.server.on('connection', (socket: Limited) => {
-      socket[kRequest] = deadline(timeout, () => {
-        refuse(socket, { status: 408 });
-        this.refused(socket);
-      });
-      socket.once('close', onClose);
+    const connectionsCheckingInterval = Math.ceil(timeout / 10);
+    const headersTimeout = Math.max(1, timeout - connectionsCheckingInterval);
+    this.server = createServer({
+      connectionsCheckingInterval,
+      headersTimeout,
+      requestTimeout: headersTimeout,
     });
-    this.server.on('upgrade', (_request, socket: Limited) => {
-      socket[kRequest]?.();
-      socket.off('close', onClose);
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      const status = statuses.get(error.code) ?? 400;
+      // As with every deadline: a request that arrived while this process stood still is read first
+      if (status === 408) setImmediate(() => this.#refuse(socket, status));
+      else this.#refuse(socket, status);
     });
   }
 
-  /**
-   * The upgrade was refused: `node:http` has forgotten the socket, which stays until its peer has read why.
-   */
+  #refuse(socket: Duplex, status: number): void {
+    if (isUpgraded(socket)) return;
+    refuse(socket, { status });
+    this.refused(socket);
+  }
+
+  /** The upgrade was refused: `node:http` has forgotten the socket, which stays until its peer has read why. */
   refused(socket: Duplex): void {
     if (socket.closed) return;
     this.#refused.add(socket);
@@ -58,8 +61,4 @@ export class OwnServer {
     for (const socket of this.#refused) socket.destroy();
     await this.#stopped;
   }
-}
-
-function onClose(this: Limited): void {
-  this[kRequest]?.();
 }

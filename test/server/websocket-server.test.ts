@@ -135,6 +135,17 @@ describe('on a port of its own', () => {
     expect((await client.response()).status).toBe(408);
   });
 
+  test.each([
+    ['is no HTTP', 'nonsense\r\n\r\n', 400],
+    ['has 20 KiB of header fields', requestText({ 'X-A': 'a'.repeat(20_000) }), 431],
+  ])('a request that %s gets its status', async (_title, request, status) => {
+    const server = echo(await start());
+    await using client = await RawClient.connect(portOf(server), true);
+    expect((await client.write(request).refusal()).status).toBe(status);
+    await using other = await opened(portOf(server));
+    await expectEcho(other);
+  });
+
   test('a port that is taken is told by error, and close() still resolves', async () => {
     const first = await start();
     const second = new WebSocketServer({ port: portOf(first), host: '127.0.0.1' });
