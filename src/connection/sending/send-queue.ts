@@ -97,13 +97,15 @@ export class SendQueue {
    * No more messages are added, and `close` sends the Close frame after those that are complete, or are ending.
    * Other writers are cancelled. After a message that is cut off, nothing but the Close frame can be sent: what is
    * queued is dropped.
+   *
+   * @returns whether a message was cut off
    */
-  close(error: Error, close: () => void): void {
+  close(error: Error, close: () => void): boolean {
     const writer = this.#writer?.ending ? null : this.#writer;
     if (this.turn === Turn.Begun && writer !== null) {
       this.drop(error);
       close();
-      return;
+      return true;
     }
     const entries = this.#clear();
     const isKept = (entry: Entry): boolean => entry.writer?.ending ?? true;
@@ -114,6 +116,7 @@ export class SendQueue {
     if (this.turn === Turn.Cut) this.release();
     writer?.cancel(error);
     for (const entry of entries) if (!isKept(entry)) entry.writer!.cancel(error);
+    return false;
   }
 
   /** Nothing is sent any more: entries are dropped, and writers cancelled. */
