@@ -7,6 +7,7 @@
  */
 import { Duplex } from 'node:stream';
 import { vi } from 'vitest';
+import { watchTimers } from './nothing-left.js';
 import { turns } from './wire.js';
 
 export interface LinkOptions {
@@ -77,10 +78,10 @@ export class LinkEnd extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    const { other } = this;
-    // Bytes that are on the way still arrive, and then the end of them
-    if (!other.destroyed) this.#after(this.#delay, () => other.#arrive(null));
-    this.#unsent = [];
+    // As TCP does: what is in the send buffer still leaves, and then FIN
+    this.#writes = [];
+    this.#finish ??= () => {};
+    this.#send();
     callback(error);
   }
 
@@ -100,7 +101,7 @@ export class LinkEnd extends Duplex {
   }
 
   #send(): void {
-    if (this.#sending || this.destroyed) return;
+    if (this.#sending) return;
     const { other } = this;
     if (this.#unsent.length === 0) {
       if (this.#finish === null || this.#writes.length > 0) return;
@@ -130,7 +131,8 @@ export class LinkEnd extends Duplex {
 
   #arrive(part: Buffer | null): void {
     if (this.destroyed) {
-      if (part !== null) this.other.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+      if (part !== null && !this.other.destroyed)
+        this.other.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
       return;
     }
     this.#received.push(part);
@@ -164,6 +166,7 @@ export function link(options: LinkOptions = {}, back: LinkOptions = options): [L
 /** Virtual time from here on: nothing passes but by {@link pass}. */
 export function virtualTime(): void {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
+  watchTimers();
 }
 
 /** Lets `ms` of virtual time pass, in steps between which the event loop turns. */
