@@ -215,6 +215,11 @@ export const scenarios: readonly Scenario[] = [
       'linear time; the limit counts the cost of each entry, bufferedAmount stays bytes',
     ],
     [
+      'X-13',
+      '64 KiB of 03 00, thousands of final blocks, as one compressed message',
+      'CPU in proportion to the bytes; 1007 or the empty message',
+    ],
+    [
       'X-15',
       "maxMessageSize: Infinity and text over V8's string limit",
       '1009, no exception in the event loop',
@@ -228,6 +233,11 @@ export const scenarios: readonly Scenario[] = [
       'X-17',
       'a backlog of Pings or a Close in it, then RST or terminate()',
       'nothing after close; close and closed agree',
+    ],
+    [
+      'X-22',
+      'a listener that transfers data.buffer to another thread',
+      'an error or nothing, never the silence or the bytes of others',
     ],
     [
       'X-25',
@@ -255,6 +265,11 @@ export const scenarios: readonly Scenario[] = [
       'memory in proportion to the cap; no stall over 20 ms',
     ],
     [
+      'X-30',
+      'a broadcast of 1 MB of text to 2,000 connections with context takeover',
+      'UTF-8 made once, compressed once, added to each window',
+    ],
+    [
       'X-31',
       'send(4 MB); close() over a slow link',
       'delivered, 1000: closeTimeout runs from when the Close frame left, or while nothing moves',
@@ -263,6 +278,11 @@ export const scenarios: readonly Scenario[] = [
       'X-32',
       'a compressed backlog when the connection is terminated',
       'no InvalidPayloadError, nothing after close',
+    ],
+    [
+      'X-33',
+      'a buffer changed after it was given to send(), compressed in the thread pool with context takeover',
+      'at most that message is wrong, never a later one',
     ],
     [
       'X-34',

@@ -14,6 +14,7 @@
  *     peerClose        ANSWERED     ANSWERED       x           x           code is noted             x
  *     failure          FAILING      FAILING        x           x           stop                      x
  *     sourceFailure    FAILING      FAILING        -           -           -                         -
+ *     writerAborted    CLOSING      Close is next  -           -           -                         -
  *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed   x
  *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
  *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             x
@@ -24,7 +25,7 @@
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
- * moves; in ENDING, `closeTimeout` after the socket was closed.
+ * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
@@ -82,6 +83,8 @@ export class Lifecycle {
     this.role = role;
     this.extension = extension;
     this.emitter = emitter;
+    // The code that made the connection adds its listeners first
+    process.nextTick(start, this, head);
     this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
     this.reason = new EndReason(this.endpoint.closing);
     this.transport = new Transport(stream, this);
@@ -91,8 +94,6 @@ export class Lifecycle {
     if (extension !== undefined) extension.decoder.onready = (): void => this.receiver.pump();
     if (options.pingInterval > 0)
       this.#heartbeat = new Heartbeat(this, options.pingInterval, options.pingTimeout);
-    // The code that made the connection adds its listeners first
-    process.nextTick(start, this, head);
   }
 
   get isOpen(): boolean {
@@ -115,7 +116,16 @@ export class Lifecycle {
 
   /** Emits an event in the context of the connection. */
   emit<K extends keyof ConnectionEvents>(event: K, ...details: ConnectionEvents[K]): void {
-    this.#context.runInAsyncScope(emit, undefined, this.emitter, event, details);
+    try {
+      this.#context.runInAsyncScope(emit, undefined, this.emitter, event, details);
+    } catch (error) {
+      this.throwLater(error);
+    }
+  }
+
+  /** A listener has thrown: an uncaught exception, but not one of the call or the stream that led to the event. */
+  throwLater(error: unknown): void {
+    process.nextTick(throwNow, error);
   }
 
   /** Calls `work` in the context of the connection. */
@@ -232,6 +242,15 @@ export class Lifecycle {
     this.onFailure(error);
   }
 
+  /** A writer has aborted a message that has begun, which nothing can follow but a Close frame. */
+  onWriterAborted(): void {
+    this.#trace('writerAborted');
+    const code = CloseCode.InternalError;
+    if (this.state === Life.Open) void this.close(code, '');
+    else if (this.state === Life.Closing)
+      this.sender.cut(this.reason.error, () => this.endpoint.sendClose(code));
+  }
+
   /** Everything that was sent is flushed, the Close frame too if there is one. */
   onAllFlushed(): void {
     const closing = this.state > Life.Open && this.state < Life.Ending;
@@ -277,6 +296,8 @@ export class Lifecycle {
     this.#cancelDeadline?.();
     this.#cancelDeadline = null;
     this.#heartbeat?.stop();
+    // §7.1.4: the closing handshake is not completed by a Close frame that is still queued
+    if (this.sender.amount > 0) this.endpoint.closing.onLost();
     this.endpoint.mute();
     this.#endSending();
     this.transport.destroy();
@@ -317,6 +338,10 @@ export class Lifecycle {
 
 function start(life: Lifecycle, head: Uint8Array | undefined): void {
   life.start(head);
+}
+
+function throwNow(error: unknown): never {
+  throw error;
 }
 
 function emit<K extends keyof ConnectionEvents>(

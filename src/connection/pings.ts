@@ -1,4 +1,5 @@
 /** Pings that await their Pong, RFC 6455 §5.5.2-§5.5.3. */
+import { deadline } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
 import { onAbort } from './abort.js';
 
@@ -50,13 +51,12 @@ export class Pings {
         stop();
         resolve(latency);
       };
-      const timer = setTimeout(
-        () => fail(new TimeoutError(`No Pong arrived within ${timeout} ms after ping()`)),
-        timeout,
+      const cancel = deadline(timeout, () =>
+        fail(new TimeoutError(`No Pong arrived within ${timeout} ms after ping()`)),
       );
       const listening = [onAbort(signal, fail), onEnd(fail)];
       const stop = (): void => {
-        clearTimeout(timer);
+        cancel();
         for (const each of listening) each();
       };
       this.#add({ payload, sentAt: performance.now(), settle: succeed });

@@ -119,8 +119,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
   createWriter(type: MessageType): MessageWriter {
     checkType(type);
     const life = this.#life;
-    const abandon = (): void => void life.close(CloseCode.InternalError, '');
-    return new MessageWriter(type, life.sender, life.isOpen ? null : life.reason.error, abandon);
+    return new MessageWriter(type, life, life.isOpen ? null : life.reason.error);
   }
 
   /**

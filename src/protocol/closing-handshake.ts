@@ -42,6 +42,11 @@ export class ClosingHandshake {
     if (this.state === State.Open) this.state = State.Closing;
   }
 
+  /** The connection is lost before the Close frame has left. */
+  onLost(): void {
+    this.sent = false;
+  }
+
   /** A Close frame was received. */
   onReceived(code: number, reason: string): void {
     this.received = true;

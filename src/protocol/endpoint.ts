@@ -71,6 +71,8 @@ export class Endpoint {
   /** A message was begun to be sent and not finished. */
   #sending = false;
   #encoding = false;
+  /** Received data is dropped; see {@link discard}. */
+  #discarding = false;
   /** A promise of the encoder is not settled yet. */
   #waiting = false;
   #failed = false;
@@ -161,19 +163,18 @@ export class Endpoint {
   /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
   sendPrepared(message: PreparedMessage, compress = true): Promise<void> | undefined {
     if (this.#sending) throw new Error('Tried to send a prepared message inside another message');
-    const { opcode, data } = message;
-    const extension = this.#extension;
-    const encodes = compress && extension?.encoder.wants(Buffer.byteLength(data));
-    const shareKey = extension?.encoder.shareKey ?? null;
-    if (this.#masks || (encodes && shareKey === null)) return this.send(opcode, data, true, compress);
+    const encoder = this.#extension?.encoder;
+    const encodes = compress && encoder?.wants(message.bytes.length) === true;
+    const key = encoder?.shareKey ?? null;
+    if (this.#masks || (encodes && key === null))
+      return this.send(message.opcode, message.bytes, true, compress);
     this.#assertOpen();
-    if (!encodes) this.#writer.raw(message.frame);
-    else {
-      const frame = message.encodedFrame(shareKey!, extension!);
-      if (frame instanceof Promise) return this.#later(frame, (encoded) => this.#writer.raw(encoded));
+    const lay = (frame: Buffer): undefined => {
+      if (encodes) encoder.sentShared?.(message.bytes);
       this.#writer.raw(frame);
-    }
-    return undefined;
+    };
+    const frame = encodes ? message.encodedFrame(key!, this.#extension!) : message.frame;
+    return frame instanceof Promise ? this.#later(frame, lay) : lay(frame);
   }
 
   /** Sends a Ping (§5.5.2); throws a RangeError for a payload of more than 125 bytes. */
@@ -196,6 +197,12 @@ export class Endpoint {
   fail(code: number, reason: string): void {
     if (!this.closing.sent) this.#close(closeBody(code, shortenReason(reason)));
     this.#failed = true;
+  }
+
+  /** Data events are empty from here on: what is received is neither decoded, nor validated, nor limited. */
+  discard(): void {
+    this.#discarding = true;
+    this.#undecoded = false;
   }
 
   /** The connection under the endpoint can send nothing any more: what is queued is dropped, received bytes are still read. */
@@ -256,6 +263,7 @@ export class Endpoint {
           break;
         case FrameEvent.Payload: {
           const last = parser.fin && parser.remaining === 0;
+          if (this.#discarding) return this.#onDropped(last);
           if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
           this.#extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
           this.#undecoded = true;
@@ -281,7 +289,7 @@ export class Endpoint {
       this.received = 0;
       this.#utf8.reset();
     }
-    if (!this.#decoding) this.#count(length);
+    if (!this.#decoding && !this.#discarding) this.#count(length);
   }
 
   #count(length: number): void {
@@ -301,6 +309,16 @@ export class Endpoint {
       const valid = this.#utf8.push(chunk, start, end) && (!last || this.#utf8.complete);
       if (!valid) throw violation('invalidUtf8');
     }
+    return EndpointEvent.Data;
+  }
+
+  #onDropped(last: boolean): EndpointEvent {
+    this.chunk = empty;
+    this.start = this.end = 0;
+    this.first = this.#fresh;
+    this.last = last;
+    this.#fresh = false;
+    if (last) this.#receiving = false;
     return EndpointEvent.Data;
   }
 
@@ -370,25 +388,23 @@ export class Endpoint {
   #encode(first: number, data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
     const bytes = typeof data === 'string' ? textBytes(data) : data;
     const payload = this.#extension!.encoder.encode(bytes, fin);
-    if (!(payload instanceof Promise)) {
-      // An encoder may return its input, and a large payload is sent by reference
-      if (payload.buffer === bytes.buffer) releaseTextBytes();
-      return this.#write(first, payload);
-    }
-    releaseTextBytes();
+    const later = payload instanceof Promise;
+    // An encoder may return its input, and a large payload is sent by reference
+    if (later || payload.buffer === bytes.buffer) releaseTextBytes();
+    if (!later) return this.#write(first, payload);
     return this.#later(payload, (encoded) => this.#write(first, encoded));
   }
 
-  /** Lays down what an extension works on; no other message may be sent before. */
+  /** Lays down what an extension works on, unless nothing may be sent any more; no other message may be sent before. */
   #later(payload: Promise<Buffer>, lay: (encoded: Buffer) => void): Promise<void> {
     this.#waiting = true;
-    return payload
-      .then((encoded) => {
-        if (!this.closing.sent && !this.#muted) lay(encoded);
-      })
-      .finally(() => {
-        this.#waiting = false;
-      });
+    const settle = (encoded: unknown): void => {
+      this.#waiting = false;
+      if (this.closing.sent || this.#muted) return;
+      if (!Buffer.isBuffer(encoded)) throw encoded;
+      lay(encoded);
+    };
+    return payload.then(settle, settle);
   }
 
   #close(body: Uint8Array): void {

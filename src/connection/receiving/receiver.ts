@@ -8,12 +8,13 @@
  * are handled all the same. A user's pause, a slow reader and an extension at work are one and the same thing.
  *
  *     limit in bytes                        text                                   binary
- *     EVENTS, and discarding                maxMessageSize, V8's longest string    maxMessageSize
+ *     EVENTS                                maxMessageSize, V8's longest string    maxMessageSize
  *     PULL, collected by text(), bytes()    maxMessageSize, V8's longest string    maxMessageSize
  *     PULL, dropped without being begun     maxMessageSize                         maxMessageSize
  *     PULL, else                            maxStreamSize                          maxStreamSize
  *
- * `Endpoint.checkSize()` compares with them, wherever the size is found.
+ * `Endpoint.checkSize()` compares with them, wherever the size is found. What is discarded as the connection closes is
+ * neither decoded nor limited.
  */
 import { constants } from 'node:buffer';
 import { ProtocolError, WebSocketError } from '../../errors.js';
@@ -91,7 +92,7 @@ export class Receiver implements Waiting {
       );
     }
     this.#mode = Mode.Events;
-    if (!this.#stopped) this.limitCollected();
+    if (!this.#discarding) this.limitCollected();
     // Listeners that are added in the same tick have to see the first message as well
     process.nextTick(pumpNow, this);
   }
@@ -130,7 +131,7 @@ export class Receiver implements Waiting {
     this.#discarding = true;
     this.#assembler = null;
     this.#inbox?.fail(this.#life.reason.error);
-    this.limitCollected();
+    this.#life.endpoint.discard();
     this.pump();
   }
 
@@ -178,18 +179,17 @@ export class Receiver implements Waiting {
     const { sender } = this.#life;
     this.#pumping = true;
     sender.corked = true;
-    let threw = true;
     let reading: boolean | null = null;
     try {
       reading = this.#pumpAll();
-      threw = false;
-    } finally {
-      this.#pumping = false;
-      sender.corked = false;
-      sender.flush();
-      // A listener's exception propagates; the remaining messages are handled in a later turn
-      if (threw && !this.#stopped) this.#pumpSoon();
+    } catch (error) {
+      // The remaining messages are handled in a later turn
+      this.#life.throwLater(error);
+      if (!this.#stopped) this.#pumpSoon();
     }
+    this.#pumping = false;
+    sender.corked = false;
+    sender.flush();
     if (this.#stopped) return;
     if (reading === false) this.#life.transport.pause();
     else if (reading === true && this.#ended) this.#life.onInputHandled();

@@ -1,10 +1,10 @@
 /** A message sent piece by piece, as fragments, RFC 6455 §5.4. */
 import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
+import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
 import { type BytesLike, toBytes } from './payload.js';
 import type { TurnHolder } from './send-queue.js';
-import type { Sender } from './sender.js';
 
 /**
  * Sends one message, each `write()` as a fragment. The message has the connection's outgoing side for itself
@@ -31,8 +31,7 @@ export class MessageWriter implements TurnHolder {
   /** @internal Notified when the connection ends first. */
   oncancel: ((error: Error) => void) | null = null;
   readonly #opcode: MessageOpcode;
-  readonly #sender: Sender;
-  readonly #abandon: () => void;
+  readonly #life: Lifecycle;
   readonly #utf8: Utf8Validator = new Utf8Validator();
   /** The step before; the next one follows it. */
   #tail: Promise<void>;
@@ -44,15 +43,14 @@ export class MessageWriter implements TurnHolder {
   /** The first half of a surrogate pair whose second half is still to come. */
   #half = '';
 
-  /** @internal `ended` is why nothing can be sent any more, or null; `abandon` closes the connection with 1011. */
-  constructor(type: MessageType, sender: Sender, ended: Error | null, abandon: () => void) {
+  /** @internal `ended` is why nothing can be sent any more, or null. */
+  constructor(type: MessageType, life: Lifecycle, ended: Error | null) {
     this.type = type;
     this.#opcode = type === 'text' ? Opcode.Text : Opcode.Binary;
-    this.#sender = sender;
-    this.#abandon = abandon;
+    this.#life = life;
     this.#tail = new Promise((resolve, reject) => {
       this.#reject = reject;
-      if (ended === null) sender.acquire(this, resolve);
+      if (ended === null) life.sender.acquire(this, resolve);
     });
     this.#tail.catch(() => {});
     if (ended !== null) this.cancel(ended);
@@ -83,8 +81,8 @@ export class MessageWriter implements TurnHolder {
   abort(reason: unknown = new Error('The message was aborted')): void {
     if (this.ending || this.#cancelled !== null) return;
     this.#cancelled = { reason };
-    if (this.#begun) this.#abandon();
-    else this.#tail.then(() => this.#sender.release(this)).catch(() => {});
+    if (this.#begun) this.#life.onWriterAborted();
+    else this.#tail.then(() => this.#life.sender.release(this)).catch(() => {});
   }
 
   /** Aborts the message unless it was ended. */
@@ -114,13 +112,13 @@ export class MessageWriter implements TurnHolder {
     try {
       const data = this.type === 'text' ? this.#text(chunk, fin) : this.#binary(chunk);
       this.#begun = true;
-      await this.#sender.fragment(this.#opcode, data, fin);
+      await this.#life.sender.fragment(this.#opcode, data, fin);
     } catch (error) {
       this.ending = false;
       this.abort(error);
       throw error;
     }
-    if (fin) this.#sender.release(this);
+    if (fin) this.#life.sender.release(this);
   }
 
   #binary(chunk: string | BytesLike): Uint8Array {

@@ -122,6 +122,7 @@ export class SendQueue {
   /** Nothing is sent any more: entries are dropped, and writers cancelled. */
   drop(error: Error): void {
     const writer = this.#writer;
+    this.#workSize = 0;
     const entries = this.#clear();
     this.turn = Turn.Cut;
     this.#writer = null;

@@ -195,6 +195,13 @@ export class Sender {
     this.schedule();
   }
 
+  /** A message that was under way when the connection began to close is aborted: only the Close frame can follow. */
+  cut(error: Error, close: () => void): void {
+    this.queue.drop(error);
+    close();
+    this.schedule();
+  }
+
   /** No message is sent any more: what is queued is dropped, and callers that wait are rejected. */
   end(error: Error): void {
     this.#full = false;

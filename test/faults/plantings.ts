@@ -1,0 +1,106 @@
+/** Faults that were real once, by the row of test/scenarios.ts that they break. */
+import type { Fault } from './copy.js';
+
+const connection = 'src/connection';
+
+/** An edit to a file of the connection layer. */
+function edit(file: string, find: string, replace: string): Fault['edits'][number] {
+  return { file: `${connection}/${file}`, find, replace };
+}
+
+export const plantings: readonly Fault[] = [
+  {
+    name: 'X-02',
+    what: 'messages that are queued after one that is cut off are sent on',
+    edits: [edit('sending/send-queue.ts', 'if (this.turn === Turn.Begun && writer !== null) {', 'if (false) {')],
+    simulate: true,
+  },
+  {
+    name: 'X-03',
+    what: 'the Close frame waits for an open writer',
+    edits: [
+      edit(
+        'sending/sender.ts',
+        'else this.#queue.close(error, close);',
+        'else this.#queue.add({ size: 0, start: close });',
+      ),
+    ],
+    simulate: true,
+  },
+  {
+    name: 'X-04',
+    what: 'the end fixes how messages are consumed',
+    edits: [edit('receiving/receiver.ts', 'this.#inbox?.end(readError);', 'this.inbox.end(readError);')],
+    simulate: true,
+  },
+  {
+    name: 'X-06',
+    what: 'rejections by the peer are not marked as handled',
+    edits: [edit('handled.ts', 'promise.catch(() => {});', '')],
+  },
+  {
+    name: 'X-07',
+    what: 'send() throws once the connection is closing',
+    edits: [
+      edit(
+        'websocket-connection.ts',
+        'return life.isOpen && life.sender.send(Opcode.Text, data, true);',
+        'if (!life.isOpen) throw life.reason.error;\n      return life.sender.send(Opcode.Text, data, true);',
+      ),
+    ],
+    simulate: true,
+  },
+  {
+    name: 'X-08',
+    what: 'a Ping that could not be sent starts its timeout, and progress of a write is no sign of life',
+    edits: [
+      edit('heartbeat.ts', 'if (!life.sender.urgentFlushed) return;', ''),
+      edit('heartbeat.ts', 'const alive = acknowledged || this.heard;', 'const alive = this.heard;'),
+    ],
+    simulate: true,
+  },
+  {
+    name: 'X-09',
+    what: 'what was read is dropped when the socket is closed',
+    edits: [edit('lifecycle.ts', 'this.transport.gone = true;', 'this.transport.gone = true;\n    this.receiver.stop();')],
+    simulate: true,
+  },
+  {
+    name: 'X-10',
+    what: 'a consumer has closeTimeout to take what was received',
+    edits: [
+      edit('lifecycle.ts', 'if (!this.#isClosed && !this.receiver.awaited)', 'if (!this.#isClosed)'),
+      edit('lifecycle.ts', 'if (this.transport.gone && !this.receiver.awaited)', 'if (this.transport.gone)'),
+    ],
+  },
+  {
+    name: 'X-11',
+    what: 'a message that is being read is discarded by the next receive()',
+    edits: [edit('receiving/message-body.ts', 'if (this.#used || this.done) return;', 'if (this.done) return;')],
+    simulate: true,
+  },
+  {
+    name: 'X-12',
+    what: 'entries of the queue cost nothing',
+    edits: [edit('sending/sender.ts', 'const cost = amount + (this.#queue?.count ?? 0) * ENTRY_COST;', 'const cost = amount;')],
+  },
+  {
+    name: 'X-15',
+    what: 'text may be longer than a string',
+    edits: [
+      edit('receiving/receiver.ts', 'Math.min(most, constants.MAX_STRING_LENGTH)', 'most'),
+    ],
+  },
+  {
+    name: 'X-16',
+    what: 'an idle Readable is not destroyed',
+    edits: [edit('sending/send-stream.ts', "if (typeof destroy === 'function') {", 'if (false) {')],
+    simulate: true,
+  },
+  {
+    name: 'X-17',
+    what: 'a backlog is handled after terminate()',
+    edits: [edit('receiving/receiver.ts', 'if (this.#stopped) return EndpointEvent.NeedData;', '')],
+    simulate: true,
+  },
+];
