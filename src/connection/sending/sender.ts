@@ -220,7 +220,7 @@ export class Sender {
 
   /** The queue of messages that have to wait. */
   get queue(): SendQueue {
-    this.#queue ??= new SendQueue();
+    this.#queue ??= new SendQueue(() => this.schedule());
     return this.#queue;
   }
 
