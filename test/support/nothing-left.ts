@@ -39,6 +39,21 @@ export async function expectedFault(): Promise<unknown> {
 
 type Set = (callback: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) => NodeJS.Timeout;
 
+/** The function of `src` that is being called, if any. */
+function caller(): string | null {
+  const { prepareStackTrace } = Error;
+  let found: string | null = null;
+  // The runner maps each stack to its sources, which takes long
+  Error.prepareStackTrace = (_, sites) => {
+    const site = sites.find((each) => each.getFileName()?.includes('/src/'));
+    if (site !== undefined) found = `${site.getFileName()}:${site.getLineNumber()}`;
+    return '';
+  };
+  void new Error('set').stack;
+  Error.prepareStackTrace = prepareStackTrace;
+  return found;
+}
+
 /** Watches the timers that are set from here on; call it again after timers are made virtual. */
 export function watchTimers(): void {
   const current = { setTimeout, setInterval, clearTimeout, clearInterval };
@@ -53,8 +68,8 @@ export function watchTimers(): void {
         ms,
         ...args,
       );
-      const where = new Error('set').stack?.split('\n').find((line) => line.includes('/src/'));
-      if (where !== undefined) live.set(timer, where.trim());
+      const where = caller();
+      if (where !== null) live.set(timer, where);
       return timer;
     };
   const clear = (timer: NodeJS.Timeout | undefined): void => {
