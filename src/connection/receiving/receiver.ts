@@ -29,6 +29,8 @@ const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 export class Receiver implements Waiting {
   /** A data event is held, as no consumer has asked for it. */
   holding = false;
+  /** Reading is paused: what the peer has sent since is not read. */
+  unread = false;
   /** There is input left, but other connections have their turn first. */
   yielding = false;
   behind: Waiting | null = null;
@@ -65,7 +67,7 @@ export class Receiver implements Waiting {
     if (this.#stopped) return;
     this.#life.endpoint.push(chunk);
     this.#little = !this.yielding && chunk.length <= LITTLE;
-    if (this.yielding) this.#life.transport.pause();
+    if (this.yielding) this.#setUnread(true);
     else this.pump();
   }
 
@@ -167,9 +169,9 @@ export class Receiver implements Waiting {
     sender.corked = false;
     sender.flush();
     if (this.#stopped) return;
-    if (reading === false) this.#life.transport.pause();
+    if (reading === false) this.#setUnread(true);
     else if (reading === true && this.#ended) this.#life.onInputHandled();
-    else if (reading === true) this.#life.transport.resume();
+    else if (reading === true) this.#setUnread(false);
   }
 
   /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
@@ -256,6 +258,12 @@ export class Receiver implements Waiting {
     if (error instanceof ProtocolError) endpoint.fail(error.closeCode, error.message);
     else endpoint.fail(CloseCode.InternalError, '');
     this.#life.onFailure(error);
+  }
+
+  #setUnread(unread: boolean): void {
+    this.unread = unread;
+    if (unread) this.#life.transport.pause();
+    else this.#life.transport.resume();
   }
 
   #pumpSoon(): void {

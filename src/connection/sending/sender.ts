@@ -189,9 +189,9 @@ export class Sender {
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
   close(error: Error, close: () => void): void {
-    this.#rejectWriter(error);
     if (this.#queue === null) close();
-    else this.#queue.close(error, close);
+    // The last fragment of a message that is ending may wait to be flushed: it is sent
+    else if (this.#queue.close(error, close)) this.#rejectWriter(error);
     this.schedule();
   }
 
@@ -220,7 +220,7 @@ export class Sender {
 
   /** The queue of messages that have to wait. */
   get queue(): SendQueue {
-    this.#queue ??= new SendQueue();
+    this.#queue ??= new SendQueue(() => this.schedule());
     return this.#queue;
   }
 
