@@ -11,7 +11,7 @@ let sending = false;
 let checking = true;
 let outstanding = 0;
 /** @type {{ send(data: Buffer): void, terminate(): void }[]} */
-const connections = [];
+let opened = [];
 
 serveCalls({
   /** Opens the connections, each of which keeps `window` messages in flight. */
@@ -19,7 +19,7 @@ serveCalls({
     const [payload] = makePayloads(1, size, 'same');
     sending = true;
     checking = true;
-    connections = await Promise.all(
+    opened = await Promise.all(
       Array.from({ length: connections }, async () => {
         let connection;
         const onMessage = (data) => {
@@ -61,6 +61,6 @@ serveCalls({
       if (i > 5000) throw new Error(`${outstanding} replies are missing`);
       await delay(1);
     }
-    for (const { terminate } of connections) terminate();
+    for (const { terminate } of opened) terminate();
   },
 });

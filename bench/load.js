@@ -60,6 +60,7 @@ async function open(/** @type {any} */ options) {
   const script = makeScript(options);
   const checked = options.skipAccept ? '' : 'accepted';
   connections = Array.from({ length: options.connections }, (_, i) => new Connection(script, i === 0));
+  if (options.pingInterval > 0 && options.answers) for (const each of connections) each.answerPings();
   await forAll(OPENING, (connection) => connection.open(options.port, checked));
 }
 
@@ -88,11 +89,12 @@ serveCalls({
       return;
     }
     const [first] = connections;
+    const before = first.sent;
     let received = 0;
     for (const connection of connections) {
       connection.onreplies = (count) => {
         received += count;
-        first.send(Math.floor(received / connections.length) + load.window - first.sent);
+        first.send(before + Math.floor(received / connections.length) + load.window - first.sent);
       };
     }
     first.send(load.window);
@@ -206,6 +208,9 @@ serveCalls({
   answerPings() {
     for (const connection of connections) connection.answerPings();
   },
+
+  /** Resolves when each connection has answered a Ping. */
+  firstPings: () => until(() => connections.every(({ pings }) => pings > 0), 'the first Pings'),
 
   pings: () => connections.reduce((sum, { pings }) => sum + pings, 0),
 

@@ -20,6 +20,12 @@ function cpu() {
   return user + system;
 }
 
+/** JavaScript heap, and what it holds outside of it: ArrayBuffers are a part of `external`. */
+function heapBytes() {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 function look() {
   const now = { wall: performance.now(), cpu: cpu() };
   const late = now.wall - looked.wall - RESOLUTION;
@@ -34,9 +40,11 @@ serveCalls({
   /** Ends by itself, which writes a profile if one was asked for. */
   exit: () => process.exit(),
   cpu,
+  /** CPU time so far, and the time of now, in microseconds. */
+  usage: () => ({ cpu: cpu(), now: performance.now() * 1e3 }),
   /**
-   * Resident memory in bytes, when what is not needed has been freed; of that, the young generation of the heap, whose
-   * size follows the garbage of the last moments; and the most that was ever resident.
+   * Resident memory in bytes, after garbage collection; of that, the young generation of the heap, whose size
+   * follows the garbage of the last moments; the peak of resident memory; and what JavaScript objects take.
    */
   async memory() {
     for (let i = 0; i < 3; i++) {
@@ -46,6 +54,7 @@ serveCalls({
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
     return {
       rss: process.memoryUsage.rss(),
+      heap: heapBytes(),
       young: young?.physical_space_size ?? 0,
       peak: process.resourceUsage().maxRSS * 1024,
     };
