@@ -40,8 +40,6 @@ serveCalls({
   /** Ends by itself, which writes a profile if one was asked for. */
   exit: () => process.exit(),
   cpu,
-  /** CPU time so far, and the time of now, in microseconds. */
-  usage: () => ({ cpu: cpu(), now: performance.now() * 1e3 }),
   /**
    * Resident memory in bytes, after garbage collection; of that, the young generation of the heap, whose size
    * follows the garbage of the last moments; the peak of resident memory; and what JavaScript objects take.
