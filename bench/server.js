@@ -1,7 +1,7 @@
 /** The process of one peer's server: `server.js PEER`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { getHeapSpaceStatistics } from 'node:v8';
+import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
 import { serveCalls } from './process.js';
 
 /** Milliseconds between two looks at the event loop. */
@@ -58,6 +58,7 @@ serveCalls({
     };
   },
   collect: () => globalThis.gc?.(),
+  snapshot: (/** @type {string} */ file) => writeHeapSnapshot(file),
   rss: () => process.memoryUsage.rss(),
   /** How many connections are open, and on which port; where the peer tells. */
   connections: () => connections(),
