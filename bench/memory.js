@@ -131,7 +131,11 @@ function sizesOf(/** @type {Snapshot} */ { snapshot: { meta }, nodes, edges, str
 const load = startLoad();
 const server = startPeer(options.peer, 'server.js');
 const keepalive = options.pinged ? { pingInterval: PING_INTERVAL, answers: true } : {};
-const work = { size: 300, window: 1, kind: 'json', bare: false, deflate: options.deflate, ...keepalive };
+const bare = options.peer === 'net';
+const work = {
+  ...{ size: 300, window: 1, kind: 'json', bare, skipAccept: bare },
+  ...{ deflate: options.deflate, ...keepalive },
+};
 const port = await server.call('listen', { behaviour: 'echo', options: work });
 
 /** What the server holds with `more` connections. */

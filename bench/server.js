@@ -45,14 +45,17 @@ serveCalls({
    * follows the garbage of the last moments; the peak of resident memory; and what JavaScript objects take.
    */
   async memory() {
+    let heap = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.();
+      // The least of them: a Ping that is under way takes some as well
+      heap = Math.min(heap, heapBytes());
       await delay(100);
     }
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
     return {
       rss: process.memoryUsage.rss(),
-      heap: heapBytes(),
+      heap,
       young: young?.physical_space_size ?? 0,
       peak: process.resourceUsage().maxRSS * 1024,
     };
