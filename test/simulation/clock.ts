@@ -1,0 +1,178 @@
+/**
+ * Virtual time. Timers, immediates and the clock of the process are those of `@sinonjs/fake-timers`; ticks and
+ * promises stay real. Each turn fires one timer, then lets the real event loop turn once, so that everything which
+ * that timer queued has run before the next one fires, as in Node.js.
+ *
+ *     turn ──▶ next timer or network event ──▶ ticks and promises ──▶ turn
+ */
+import FakeTimers from '@sinonjs/fake-timers';
+
+const realSetImmediate = setImmediate;
+
+/** Something that happens outside of the library under test: on the network, in the thread pool, in the program. */
+interface SimulatedEvent {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** Why {@link VirtualClock.run} returned. */
+export type Stop = 'done' | 'idle' | 'time';
+
+/** The clock of one program. */
+export class VirtualClock {
+  /** Exceptions thrown by timers of the library, which a real event loop would report as uncaught. */
+  onException: (error: unknown) => void = () => {};
+  readonly #timers: ReturnType<typeof FakeTimers.install>;
+  readonly #realNow: () => number;
+  /** Simulated events: a binary heap, ordered by time, then by when they were scheduled. */
+  readonly #events: SimulatedEvent[] = [];
+  #order = 0;
+  #turns = 0;
+  /** When the one fake timer that stands for all simulated events is due. */
+  #wakeAt = Number.POSITIVE_INFINITY;
+  #wake: NodeJS.Timeout | null = null;
+  #cost = 0;
+  #spent = 0;
+
+  constructor() {
+    this.#realNow = performance.now.bind(performance);
+    this.#timers = FakeTimers.install({
+      now: 0,
+      toFake: [
+        'setTimeout',
+        'clearTimeout',
+        'setInterval',
+        'clearInterval',
+        'setImmediate',
+        'clearImmediate',
+        'Date',
+        'performance',
+      ],
+    });
+    performance.now = (): number => this.#timers.now + (this.#spent += this.#cost);
+  }
+
+  /** Milliseconds of virtual time since the clock was installed. */
+  get now(): number {
+    return this.#timers.now;
+  }
+
+  /** Turns of the event loop so far. */
+  get turns(): number {
+    return this.#turns;
+  }
+
+  /** Timers and immediates of the library that have not fired and were not cleared. */
+  get libraryTimers(): number {
+    return this.#timers.countTimers() - (this.#wake === null ? 0 : 1);
+  }
+
+  /** Simulated events still to come. */
+  get pendingEvents(): number {
+    return this.#events.length;
+  }
+
+  /** Each look at `performance.now()` moves it on by `cost` ms: computing takes time. */
+  set cost(cost: number) {
+    this.#cost = cost;
+  }
+
+  /** Calls `run` in `delay` ms, in a turn of its own. */
+  schedule(delay: number, run: () => void): void {
+    this.#push({ at: this.now + Math.max(0, Math.ceil(delay)), order: this.#order++, run });
+    this.#arm();
+  }
+
+  /** Resolves in `delay` ms. */
+  sleep(delay: number): Promise<void> {
+    return new Promise((resolve) => this.schedule(delay, resolve));
+  }
+
+  /** The event loop is blocked for `ms`: what was due meanwhile is late; timers come before the network. */
+  block(ms: number): void {
+    this.#timers.jump(ms);
+  }
+
+  /** Turns until `done()`, until nothing is left to happen, or until the time `limit`. */
+  run(done: () => boolean, limit: number): Promise<Stop> {
+    return new Promise((resolve) => {
+      const turn = (): void => {
+        if (done()) return resolve('done');
+        if (this.#timers.countTimers() === 0) return resolve('idle');
+        if (this.now > limit) return resolve('time');
+        this.#turns++;
+        try {
+          this.#timers.next();
+        } catch (error) {
+          this.onException(error);
+        }
+        realSetImmediate(turn);
+      };
+      realSetImmediate(turn);
+    });
+  }
+
+  /** Restores the clock of the process. */
+  uninstall(): void {
+    this.#timers.uninstall();
+    performance.now = this.#realNow;
+  }
+
+  #arm(): void {
+    const at = this.#events[0]?.at ?? Number.POSITIVE_INFINITY;
+    if (this.#wake !== null && this.#wakeAt <= at) return;
+    if (this.#wake !== null) clearTimeout(this.#wake);
+    this.#wake = null;
+    this.#wakeAt = at;
+    if (at < Number.POSITIVE_INFINITY) this.#wake = setTimeout(this.#next, Math.max(0, at - this.now));
+  }
+
+  readonly #next = (): void => {
+    this.#wake = null;
+    const due = (this.#events[0]?.at ?? Number.POSITIVE_INFINITY) <= this.now;
+    const event = due ? this.#pop() : undefined;
+    this.#arm();
+    event?.run();
+  };
+
+  #push(event: SimulatedEvent): void {
+    const heap = this.#events;
+    let i = heap.push(event) - 1;
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      if (!before(event, heap[parent]!)) break;
+      heap[i] = heap[parent]!;
+      i = parent;
+    }
+    heap[i] = event;
+  }
+
+  #pop(): SimulatedEvent {
+    const heap = this.#events;
+    const top = heap[0]!;
+    const last = heap.pop()!;
+    if (heap.length > 0) {
+      let i = 0;
+      for (;;) {
+        let child = 2 * i + 1;
+        if (child >= heap.length) break;
+        if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
+        if (!before(heap[child]!, last)) break;
+        heap[i] = heap[child]!;
+        i = child;
+      }
+      heap[i] = last;
+    }
+    return top;
+  }
+}
+
+function before(a: SimulatedEvent, b: SimulatedEvent): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/** One turn of the real event loop: everything queued has run, and rejections were reported. */
+export function realTurn(): Promise<void> {
+  return new Promise((resolve) => void realSetImmediate(resolve));
+}
