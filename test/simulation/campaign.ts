@@ -5,6 +5,7 @@ import type { Laboratory } from './laboratory.js';
 import type { Program } from './program.js';
 import { hashOf, type Outcome } from './run.js';
 import { rowOf } from './rows.js';
+import { shorten } from './shorten.js';
 import type { Finding } from './world.js';
 
 /** A class of failures: the same check failed in the same way. */
@@ -40,8 +41,9 @@ export interface CampaignResult {
 
 /** Programs of one seed of fast-check: small ones come first. */
 const BATCH = 400;
-/** Seconds to shorten one program, at most. */
-const SHRINK_SECONDS = 15;
+/** Seconds that fast-check may take to shorten one program, and then {@link shorten}. */
+const SHRINK_SECONDS = 4;
+const SHORTEN_SECONDS = 8;
 
 const realNow = performance.now.bind(performance);
 
@@ -81,6 +83,14 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
     };
     await fc.check(fc.asyncProperty(programs, holds), { seed, numRuns: BATCH });
     if (target === null || first === null || shortest === null) continue;
+    if (options.shrink) {
+      const key: string = target;
+      const until = elapsed() + SHORTEN_SECONDS;
+      shortest = await shorten(
+        shortest,
+        async (program) => elapsed() < until && keysOf(await laboratory.run(program)).includes(key),
+      );
+    }
     const { finding, ...rest } = first as Omit<FoundClass, 'program' | 'row'>;
     const one: FoundClass = { finding, ...rest, program: shortest, row: rowOf(finding, shortest) };
     known.add(target);

@@ -193,19 +193,21 @@ export class Path {
     this.#unsentSize = 0;
   }
 
-  /** Puts the next segment on the line, if the line is free and the receiver has room. */
+  /** Puts segments on the line, as long as the line is free and the receiver has room. */
   #send(): void {
-    if (this.#sending || this.#stalled || this.#dead) return;
+    while (!this.#sending && !this.#stalled && !this.#dead && this.#unsentSize > 0 && this.#sendSegment());
+    if (this.#unsentSize === 0 && this.#inFlight === 0 && this.#finSent === 'queued') this.#sendFin();
+  }
+
+  /** False when the receiver has no room. */
+  #sendSegment(): boolean {
     const { buffer, delay, rate, segment } = this.#options;
-    const window = this.#closed ? segment : buffer - this.#arrivedSize - this.#inFlight;
-    if (this.#unsentSize === 0) {
-      if (this.#finSent === 'queued' && this.#inFlight === 0) this.#sendFin(delay);
-      return;
-    }
-    if (window <= 0) return;
-    const first = this.#unsent[0]!;
-    const slow = rate > 0 ? Math.max(1, rate * 50) : segment;
+    const window = this.#closed ? COARSE_SEGMENT : buffer - this.#arrivedSize - this.#inFlight;
     const fine = ++this.#segments > FINE_SEGMENTS ? Math.max(segment, COARSE_SEGMENT) : segment;
+    // RFC 9293 §3.8.6.2.1: no small segment because the window is small
+    if (window < Math.min(this.#unsentSize, fine, buffer >> 1)) return false;
+    const first = this.#unsent[0]!;
+    const slow = rate > 0 ? Math.max(1, rate * 50) : fine;
     const bytes = first.subarray(0, Math.min(first.length, window, fine, slow));
     if (bytes.length === first.length) this.#unsent.shift();
     else this.#unsent[0] = first.subarray(bytes.length);
@@ -216,19 +218,19 @@ export class Path {
     this.#lineFreeAt = sent;
     this.#lastArrival = Math.max(this.#lastArrival, Math.ceil(sent + delay));
     this.#clock.schedule(this.#lastArrival - now, () => this.#arrive(bytes));
-    if (rate === 0) this.#send();
-    else {
+    if (rate > 0) {
       this.#sending = true;
       this.#clock.schedule(sent - now, () => {
         this.#sending = false;
         this.#send();
       });
     }
+    return true;
   }
 
-  #sendFin(delay: number): void {
+  #sendFin(): void {
     this.#finSent = 'sent';
-    this.#clock.schedule(delay, () => {
+    this.#clock.schedule(this.#options.delay, () => {
       this.#finArrived = true;
       this.receiver?.onReadable();
     });
