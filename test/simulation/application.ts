@@ -18,8 +18,6 @@ export class Application {
   readonly #world: World;
   /** The writer that the next operations use, and the message that it writes. */
   #writer: { readonly writer: MessageWriter; readonly message: Sent } | null = null;
-  /** The largest message so far, and how many: what `bufferedAmount` may exceed its bound by. */
-  #largest = 0;
 
   constructor(world: World, end: End, ws: WebSocketConnection) {
     this.#world = world;
@@ -82,7 +80,8 @@ export class Application {
     end.closedAt ??= end.received.length;
     end.paused = false;
     const closing = this.#try('close', () => ws.close(code));
-    if (closing !== undefined) this.#world.promises.track('close', closing, awaited, () => false);
+    const own = (error: unknown): boolean => error instanceof OwnError;
+    if (closing !== undefined) this.#world.promises.track('close', closing, awaited, own);
   }
 
   terminate(): void {
@@ -102,7 +101,7 @@ export class Application {
     const message = state === 'open' ? begin() : null;
     const accepted = this.#try(api, run);
     if (state !== 'open' && accepted === true) this.#world.report('send', `${api}() returned true while ${state}`);
-    if (message !== null) this.#checkAmount(message.size * 3);
+    if (message !== null) this.#checkAmount();
   }
 
   #send({ carrier, compress, message }: OpOf<'send'>): void {
@@ -146,7 +145,7 @@ export class Application {
     const call = (): Promise<void> => (operation.op === 'write' ? writer.write(chunk!) : writer.end());
     const promise = this.#try(name, call);
     if (promise !== undefined) this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful);
-    this.#checkAmount(chunk?.length ?? 0);
+    this.#checkAmount();
   }
 
   #abortWriter(): void {
@@ -166,8 +165,9 @@ export class Application {
     const all = content(message.owner, 'binary', total) as Buffer;
     const parts = Array.from({ length: chunks }, (_, i) => all.subarray(i * size, (i + 1) * size));
     const source = makeSource(kind, parts, new OwnError('thrown by the source'));
-    // Its last fragment may leave before the promise resolves
-    if (!source.idle && kind !== 'throwing generator' && abort < 0) message.fate = 'whole';
+    // Its last fragment may leave before the promise resolves, or before the signal aborts
+    const finite = !source.idle && kind !== 'throwing generator';
+    if (finite) message.fate = abort < 0 ? 'whole' : 'maybe';
     const options = this.#signal(abort);
     const sending = this.#try('sendStream', () => ws.sendStream(source.iterable, { type: 'binary', ...options }));
     if (sending === undefined) return;
@@ -181,12 +181,8 @@ export class Application {
         },
       );
     } else if (source.idle) this.#world.atEnd(() => this.leftSources.push(source));
-    if (abort >= 0 && message.fate === 'open' && !source.idle && kind !== 'throwing generator') {
-      // Whether it ended before the signal is known when it settles; a stream that nobody awaits may do either
-      if (!awaited) message.fate = 'whole';
-    }
     this.#world.promises.track('sendStream', sending, awaited);
-    this.#checkAmount(total);
+    this.#checkAmount();
   }
 
   #receive({ abort, awaited }: OpOf<'receive'>): void {
@@ -237,10 +233,9 @@ export class Application {
   }
 
   /** Memory for output is bounded by `maxBufferedAmount` and one message. */
-  #checkAmount(message: number): void {
-    this.#largest = Math.max(this.#largest, message);
+  #checkAmount(): void {
     const { maxBufferedAmount, highWaterMark } = this.end.plan.options;
-    const bound = Math.max(maxBufferedAmount, highWaterMark) + this.#largest + 4096;
+    const bound = Math.max(maxBufferedAmount, highWaterMark) + this.end.largest + 4096;
     const amount = this.#try('bufferedAmount', () => this.ws.bufferedAmount) ?? 0;
     if (amount > bound) this.#world.report('memory', 'bufferedAmount over its bound', `${amount} > ${bound}`);
     if (!(amount >= 0)) this.#world.report('memory', 'bufferedAmount is negative', `${amount}`);

@@ -23,8 +23,11 @@ function arrive(end: End): void {
 /** Adds a listener for messages. */
 export function listen(world: World, end: End, ws: WebSocketConnection): void {
   const pulled = end.plan.consumer.mode === 'iterate' || end.plan.consumer.mode === 'receive';
+  // One listener notes the messages; more of them see the same
+  const first = !end.listening;
   try {
     ws.on('message', (data, type) => {
+      if (!first) return;
       world.trace(end, `message ${type} ${data.length}`);
       end.received.push({ type, data, part: null });
       if (end.info !== null) world.report('event after close', 'message');
@@ -32,6 +35,7 @@ export function listen(world: World, end: End, ws: WebSocketConnection): void {
       return world.react(end, 'message');
     });
     arrive(end);
+    end.listening = true;
   } catch (error) {
     if (!(pulled && isLawful(error))) world.report('threw', `on('message') ${signatureOf(error)}`);
   }

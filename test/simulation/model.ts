@@ -14,8 +14,8 @@ export interface Sent {
   readonly owner: string;
   readonly form: MessageForm;
   size: number;
-  /** Whether its sender finished it. */
-  fate: 'whole' | 'open' | 'aborted';
+  /** Whether its sender finished it; `maybe` when that cannot be seen from outside. */
+  fate: 'whole' | 'maybe' | 'open' | 'aborted';
 }
 
 /** A message that an application received, in the order in which they were handed out. */
@@ -43,6 +43,8 @@ export class End {
   readonly lifeCycle: LifeCycle;
   readonly sent: Sent[] = [];
   readonly received: Received[] = [];
+  /** A listener for messages notes what comes. */
+  listening = false;
   /** The argument of `close`. */
   info: CloseInfo | null = null;
   /** What `ws.closed` resolved with. */
@@ -69,10 +71,15 @@ export class End {
   }
 
   /** A message that is sent now. */
-  begin(form: MessageForm, size: number, fate: Sent['fate']): Sent {
-    const message: Sent = { owner: this.nextOwner, form, size, fate };
+  begin(form: MessageForm, size: number, fate: Sent['fate'], owner: string = this.nextOwner): Sent {
+    const message: Sent = { owner, form, size, fate };
     this.sent.push(message);
     return message;
+  }
+
+  /** Bytes of the largest message so far, at most. */
+  get largest(): number {
+    return this.sent.reduce((most, { form, size }) => Math.max(most, form === 'unicode' ? size * 3 : size), 0);
   }
 
   /** The owner that the next message will have. */
@@ -114,7 +121,8 @@ export class End {
       if (skipped > unknown) {
         report('order', 'a message is missing in front of another', `${this.name} skipped ${skipped - unknown}`);
       }
-      if (sent[found]!.fate !== 'whole') {
+      const { fate } = sent[found]!;
+      if (fate !== 'whole' && fate !== 'maybe') {
         report('unfinished', 'an unfinished message was delivered as whole', describe(data));
       }
       next = found + 1;
@@ -138,10 +146,11 @@ export class End {
     const { sent } = this.peer;
     if (find(sent, 0, type, data) >= 0) return 'a message came twice, or in the wrong order';
     const text = Buffer.from(data as string).toString('latin1');
-    const owners = sent.filter(({ owner }) => text.includes(owner)).length;
-    if (sent.some((message) => message.owner !== '' && isCut(message, data))) return 'a message was cut';
-    if (owners > 1) return 'a message is made of several';
-    if (owners === 0 && text.includes('~')) return 'a message of another connection';
+    if (sent.some((message) => isCut(message, data))) return 'a message was cut';
+    const owners = new Set(text.match(/\d+[ab]\d+~/g));
+    const own = sent.filter(({ owner }) => owners.has(owner)).length;
+    if (owners.size > own) return 'a message of another connection';
+    if (own > 1) return 'a message is made of several';
     return 'a message that nobody sent';
   }
 }
@@ -154,7 +163,7 @@ function isCut({ owner, form, size }: Sent, data: string | Uint8Array): boolean 
 
 /** The index of the first message from `start` on with this content; finished ones first. */
 function find(sent: readonly Sent[], start: number, type: string, data: string | Uint8Array): number {
-  for (const fates of ['whole', 'open aborted']) {
+  for (const fates of ['whole maybe', 'open aborted']) {
     for (let i = start; i < sent.length; i++) {
       const message = sent[i]!;
       if (fates.includes(message.fate) && equals(message, type, data)) return i;

@@ -108,6 +108,18 @@ export class Path {
     this.#send();
   }
 
+  /** The network ends this direction, without the knowledge of its sender. */
+  injectFin(): void {
+    this.untouched = false;
+    this.fin();
+  }
+
+  /** The network resets this direction, without the knowledge of its sender. */
+  injectReset(lossy: boolean): void {
+    this.untouched = false;
+    this.abort(lossy);
+  }
+
   fin(): void {
     if (this.#finSent !== 'no') return;
     this.#finSent = 'queued';

@@ -109,6 +109,13 @@ export class RawPeer implements PathReceiver {
     this.#end.input.close();
   }
 
+  /** Resets the connection, as a process does that is killed. */
+  reset(lossy: boolean): void {
+    this.#finished = true;
+    this.#end.output.abort(lossy);
+    this.#end.input.close();
+  }
+
   #pull(chunk: Buffer): void {
     if (this.#ready === null) return;
     this.#heads = Buffer.concat([this.#heads, chunk]);

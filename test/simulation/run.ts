@@ -99,7 +99,10 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
   const limit = clock.now + SETTLE;
   let since = clock.now;
   await clock.run(() => {
-    if (!quiet()) since = clock.now;
+    if (!quiet()) {
+      since = clock.now;
+      return false;
+    }
     return clock.now - since > 3 || clock.libraryTimers === 0;
   }, limit);
 }
@@ -110,10 +113,9 @@ function checkDelivered(world: World): void {
     if (!cable.up.untouched || !cable.down.untouched || plan.a.raw || plan.b.raw) continue;
     if (!isOpen(a) || !isOpen(b)) continue;
     for (const end of [a, b]) {
-      const { consumer } = end.plan;
       const { sent } = end.peer;
       const blocked = sent.some(({ fate }) => fate === 'open');
-      if (blocked || !end.consuming || end.left || end.paused || consumer.leaveAfter > 0) continue;
+      if (blocked || !isConsuming(end) || end.paused) continue;
       if (world.applications.get(end.peer)?.ws.bufferedAmount !== 0) {
         world.report('stuck', 'output is left on an open connection', end.peer.name);
       }
@@ -129,6 +131,10 @@ function isOpen(end: End): boolean {
   return end.lifeCycle.state === 'open' && end.closedAt === null;
 }
 
+function isConsuming(end: End): boolean {
+  return end.consuming && !end.left && end.plan.consumer.leaveAfter === 0;
+}
+
 /** Closes what is still open, and waits for the end of everything. */
 async function endAll(world: World, ends: readonly End[]): Promise<void> {
   const { clock } = world;
@@ -139,17 +145,25 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
       application.close(1000, true);
     }
   }
+  const slow = (end: End): boolean => !isConsuming(end) || end.paused;
   const longest = ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0);
   const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
   await clock.run(ended, clock.now + longest + ENDING);
-  await clock.run(() => false, clock.now);
   for (const end of ends) {
     const application = world.applications.get(end);
     if (application === undefined || end.info !== null) continue;
-    // The peer of a silent network may still wait for it
-    if (end.closedAt !== null || (end.input.untouched && end.output.untouched && !end.peer.plan.raw)) {
+    // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
+    const unseen = slow(end) || !end.input.untouched || !end.output.untouched;
+    if (end.closedAt !== null || !unseen) {
       world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
     }
+    application.close(1000, true);
+  }
+  await clock.run(ended, clock.now + longest + ENDING);
+  for (const end of ends) {
+    const application = world.applications.get(end);
+    if (application === undefined || end.info !== null) continue;
+    world.report('end', `not closed in time by close() (${end.lifeCycle.state})`, end.name);
     application.terminate();
   }
   for (const raw of world.raws.values()) raw.destroy();
@@ -182,8 +196,9 @@ function checkEnd(world: World, end: End): void {
   if (info.wasClean && (peerCode === undefined || end.output.tap.close === null)) {
     report('code', 'clean without both Close frames', `${end.name} ${info.code}`);
   }
-  const consumed = end.consuming && !end.left && end.plan.consumer.leaveAfter === 0;
-  if (left || !consumed || end.closedAt !== null) return;
+  // A message that was aborted closes the connection with 1011, as this side's own close() does
+  const aborted = end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011;
+  if (left || aborted || !isConsuming(end) || end.closedAt !== null) return;
   if (end.received.length < end.arrived) {
     report('lost', 'messages that had arrived were not delivered', `${end.name} ${end.received.length} of ${end.arrived}`);
   } else if (info.code === 1006 && peerCode !== undefined) {

@@ -5,7 +5,7 @@ import type { WebSocketConnection, WebSocketServer } from '../../src/index.js';
 import { content, typeOf } from './content.js';
 import type { End, Sent } from './model.js';
 import type { DeflatePlan, Op } from './program.js';
-import { signatureOf } from './promises.js';
+import { OwnError, signatureOf } from './promises.js';
 import type { Link, World } from './world.js';
 
 /** Milliseconds that `server.close()` waits for peers by default. */
@@ -62,10 +62,9 @@ export class ServerHost {
       const owner = `bc${this.#broadcasts++}~`;
       for (const ws of server.connections) {
         if (ws.state !== 'open') continue;
-        const message: Sent = { owner, form, size, fate: 'whole' };
         const end = this.#ends.get(ws);
-        if (end !== undefined) end.sent.push(message);
-        else this.#early.set(ws, [...(this.#early.get(ws) ?? []), message]);
+        if (end !== undefined) end.begin(form, size, 'whole', owner);
+        else this.#early.set(ws, [...(this.#early.get(ws) ?? []), { owner, form, size, fate: 'whole' }]);
       }
       const data = content(owner, form, size);
       const { compress } = operation;
@@ -99,7 +98,7 @@ export class ServerHost {
     }
     const closing = this.#world.guard('server.close', () => server.close());
     if (closing === undefined) return;
-    promises.track('server.close', closing, awaited, () => false);
+    promises.track('server.close', closing, awaited, (error) => error instanceof OwnError);
     if (!awaited) return;
     const bound = CLOSE_TIMEOUT + GRACE;
     closing.then(

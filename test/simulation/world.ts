@@ -95,6 +95,8 @@ export class World {
     try {
       return run();
     } catch (error) {
+      // What a listener threw may propagate through the call that emitted
+      if (error instanceof OwnError) return undefined;
       this.report('threw', `${api} ${signatureOf(error)}`, String(error));
       return undefined;
     }
@@ -116,7 +118,9 @@ export class World {
 
   onUncaught(kind: 'uncaught exception' | 'unhandled rejection', error: unknown): void {
     this.lines.push(`${this.now} ${kind} ${signatureOf(error)}`);
-    if (!(error instanceof OwnError)) this.report(kind, signatureOf(error), String(error));
+    // Misuse is not marked as handled
+    const misuse = kind === 'unhandled rejection' && (error as { code?: unknown }).code === 'ERR_CONSUMPTION';
+    if (!(error instanceof OwnError) && !misuse) this.report(kind, signatureOf(error), String(error));
   }
 
   /** Makes all connections, and schedules the steps. */
@@ -196,9 +200,11 @@ export class World {
         this.blockedAt = this.clock.now + operation.ms;
         return this.clock.block(operation.ms);
       case 'fin':
-        return end.output.fin();
+        return end.output.injectFin();
       case 'reset':
-        return end.output.abort(operation.lossy);
+        // To both ends
+        end.output.injectReset(operation.lossy);
+        return end.input.injectReset(operation.lossy);
       case 'cut':
         end.output.cut();
         return end.input.cut();
@@ -231,7 +237,7 @@ export class World {
       case 'burst':
         raw.burst(operation.items);
         if (operation.then === 'fin') raw.then(() => end.output.fin());
-        else if (operation.then !== 'stay') raw.then(() => end.output.abort(operation.then === 'lost'));
+        else if (operation.then !== 'stay') raw.then(() => raw.reset(operation.then === 'lost'));
     }
   }
 
@@ -290,12 +296,13 @@ export class World {
 
   #failed(end: End, error: Error): void {
     end.failure ??= error;
+    const { state } = end.lifeCycle;
     const { code } = error as { code?: unknown };
     if ('closeCode' in error) end.lifeCycle.on('violation');
     else if (code === 'ERR_SEND_QUEUE_FULL') end.lifeCycle.on('queue full');
     else if (error.name === 'TimeoutError') {
       end.lifeCycle.on('keepalive timeout');
-      const why = isAlive(this, end);
+      const why = state === 'open' ? isAlive(this, end) : null;
       if (why !== null) this.report('liveness', `a healthy peer was killed: ${why}`);
     }
   }
