@@ -236,6 +236,8 @@ export class Application {
   #checkAmount(): void {
     const { maxBufferedAmount, highWaterMark } = this.end.plan.options;
     const bound = Math.max(maxBufferedAmount, highWaterMark) + this.end.largest + 4096;
+    // A message that fills the queue ends the connection
+    if (this.ws.state !== 'open') return;
     const amount = this.#try('bufferedAmount', () => this.ws.bufferedAmount) ?? 0;
     if (amount > bound) this.#world.report('memory', 'bufferedAmount over its bound', `${amount} > ${bound}`);
     if (!(amount >= 0)) this.#world.report('memory', 'bufferedAmount is negative', `${amount}`);

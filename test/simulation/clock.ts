@@ -9,6 +9,9 @@ import FakeTimers from '@sinonjs/fake-timers';
 
 const realSetImmediate = setImmediate;
 
+/** Turns without a timer after which nothing more can happen: streams of Node.js may take a few. */
+const IDLE_TURNS = 4;
+
 /** Something that happens outside of the library under test: on the network, in the thread pool, in the program. */
 interface SimulatedEvent {
   readonly at: number;
@@ -97,9 +100,15 @@ export class VirtualClock {
   /** Turns until `done()`, until nothing is left to happen, or until the time `limit`. */
   run(done: () => boolean, limit: number): Promise<Stop> {
     return new Promise((resolve) => {
+      let idle = 0;
       const turn = (): void => {
         if (done()) return resolve('done');
-        if (this.#timers.countTimers() === 0) return resolve('idle');
+        if (this.#timers.countTimers() === 0) {
+          if (++idle > IDLE_TURNS) return resolve('idle');
+          realSetImmediate(turn);
+          return;
+        }
+        idle = 0;
         if (this.now > limit) return resolve('time');
         this.#turns++;
         try {

@@ -137,7 +137,13 @@ export async function take(world: World, end: End, message: MessageReader, how?:
     world.trace(end, `read ${method} ${signatureOf(error)}`);
     if (!isLawful(error)) world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
   }
-  await world.react(end, 'message');
+  try {
+    await world.react(end, 'message');
+  } catch (error) {
+    // The loop ends by it
+    leave(end);
+    throw error;
+  }
 }
 
 async function read(message: MessageReader, method: ReadMethod, slot: Received): Promise<string | Uint8Array | null> {

@@ -147,7 +147,7 @@ export class End {
     if (find(sent, 0, type, data) >= 0) return 'a message came twice, or in the wrong order';
     const text = Buffer.from(data as string).toString('latin1');
     if (sent.some((message) => isCut(message, data))) return 'a message was cut';
-    const owners = new Set(text.match(/\d+[ab]\d+~/g));
+    const owners = new Set(Array.from(text.matchAll(/@[0-9a-z]{6}(\d+[ab]\d+~)/g), ([, owner]) => owner));
     const own = sent.filter(({ owner }) => owners.has(owner)).length;
     if (owners.size > own) return 'a message of another connection';
     if (own > 1) return 'a message is made of several';

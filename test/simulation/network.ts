@@ -77,9 +77,11 @@ export class Path {
     this.tap = tap;
   }
 
-  /** Bytes that the sender's kernel has room for. */
+  /** Bytes that the sender's kernel has room for; a writer that waits is not woken for a few. */
   get room(): number {
-    return Math.max(0, this.#options.buffer - this.#unsentSize - this.#inFlight);
+    const { buffer } = this.#options;
+    const room = buffer - this.#unsentSize - this.#inFlight;
+    return room < buffer >> 2 ? 0 : room;
   }
 
   /** Bytes that wait in the receiver's kernel. */

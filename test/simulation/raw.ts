@@ -44,6 +44,8 @@ export class RawPeer implements PathReceiver {
   #answered = 0;
   #closed = false;
   #finished = false;
+  /** A message was begun that is never finished. */
+  #begun = false;
   /** The head of the HTTP response has been read. */
   #ready: (() => void) | null;
   readonly #queue: (() => void)[] = [];
@@ -172,11 +174,13 @@ export class RawPeer implements PathReceiver {
       case 'begin': {
         const message = end.begin('binary', item.size, 'aborted');
         const data = content(message.owner, 'binary', item.size) as Buffer;
+        this.#begun = true;
         return frame(2, data.subarray(0, item.size >> 1), masked);
       }
       case 'violation':
         this.#closed = true;
-        return violations[item.kind % violations.length]!(masked);
+        // A continuation would finish the message
+        return violations[this.#begun && item.kind === 2 ? 0 : item.kind % violations.length]!(masked);
     }
   }
 }

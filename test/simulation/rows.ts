@@ -16,7 +16,7 @@ const rules: readonly Rule[] = [
   { row: 'X-02', check: /^(unfinished: |content: a message (is made of several|that nobody sent))/, has: ['sendStream'] },
   { row: 'X-01', check: /^content: /, not: ['createWriter', 'sendStream', 'receive'] },
   { row: 'X-03', check: /^(rejected|threw): .*Tried to send/ },
-  { row: 'X-03', check: /^server\.close: / },
+  { row: 'X-03', check: /^server\.close: /, has: ['createWriter'] },
   { row: 'X-03', check: /^end: not closed in time/, has: ['createWriter'] },
   { row: 'X-04', check: /^threw: (on\('message'\)|resume)/ },
   { row: 'X-03', check: /^unhandled rejection: Error: Tried to send/ },

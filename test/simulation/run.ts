@@ -97,13 +97,10 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
   const quiet = (): boolean =>
     idle() && clock.pendingEvents === 0 && world.links.every(({ cable }) => cable.up.quiet && cable.down.quiet);
   const limit = clock.now + SETTLE;
-  let since = clock.now;
+  let since = Number.POSITIVE_INFINITY;
   await clock.run(() => {
-    if (!quiet()) {
-      since = clock.now;
-      return false;
-    }
-    return clock.now - since > 3 || clock.libraryTimers === 0;
+    since = quiet() ? Math.min(since, clock.now) : Number.POSITIVE_INFINITY;
+    return clock.now - since > 3;
   }, limit);
 }
 

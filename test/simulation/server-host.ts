@@ -118,7 +118,7 @@ export class ServerHost {
       events.has(event),
     );
     const { output } = end;
-    if (lost || !output.untouched || output.room < 16_384 || output.tap.close !== null) return;
+    if (lost || !output.untouched || output.room === 0 || output.tap.close !== null) return;
     this.#world.report('server.close', 'a peer was not told', end.name);
   }
 

@@ -74,17 +74,25 @@ export function installStubs(): () => void {
   };
 }
 
-/** `zlib.InflateRaw` as far as a library uses it: inflates all that came so far again, once the pool gets to it. */
+/**
+ * `zlib.InflateRaw` as far as a library uses it: it inflates everything that came so far again, and gives what is new
+ * chunk by chunk, each after a turn in the pool, no faster than it is read.
+ */
 class PooledInflate extends Transform {
   bytesWritten = 0;
   readonly #options: ZlibOptions;
+  readonly #chunkSize: number;
   #input: Buffer = Buffer.alloc(0);
+  #output: Buffer = Buffer.alloc(0);
   #given = 0;
   #over = false;
+  /** Goes on once there is room. */
+  #goOn: (() => void) | null = null;
 
   constructor(options: ZlibOptions) {
-    super({ readableHighWaterMark: 64 * 1024, writableHighWaterMark: 64 * 1024 });
+    super();
     this.#options = options;
+    this.#chunkSize = options.chunkSize ?? 16 * 1024;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
@@ -97,13 +105,15 @@ class PooledInflate extends Transform {
       } catch (error) {
         return void this.destroy(error as Error);
       }
-      // Input is left: the last block came before the end of it
-      if (this.bytesWritten < this.#input.length) {
-        this.#over = true;
-        this.push(null);
-      }
-      done();
+      this.#give(done);
     });
+  }
+
+  override _read(size: number): void {
+    const goOn = this.#goOn;
+    this.#goOn = null;
+    if (goOn === null) super._read(size);
+    else goOn();
   }
 
   #inflate(): void {
@@ -112,11 +122,26 @@ class PooledInflate extends Transform {
       finishFlush: zlib.constants.Z_SYNC_FLUSH,
       info: true,
     }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+    this.#output = buffer;
     this.bytesWritten = engine.bytesWritten;
-    const size = this.#options.chunkSize ?? 16 * 1024;
-    for (; this.#given < buffer.length; this.#given += size) {
-      this.push(buffer.subarray(this.#given, Math.min(buffer.length, this.#given + size)));
+  }
+
+  #give(done: TransformCallback): void {
+    if (this.destroyed) return;
+    const chunk = this.#output.subarray(this.#given, this.#given + this.#chunkSize);
+    this.#given += chunk.length;
+    const more = chunk.length === 0 || this.push(chunk);
+    if (this.#given < this.#output.length) {
+      const goOn = (): void => pool(0, () => this.#give(done));
+      if (more) goOn();
+      else this.#goOn = goOn;
+      return;
     }
-    this.#given = buffer.length;
+    // Input is left: the last block came before the end of it
+    if (this.bytesWritten < this.#input.length) {
+      this.#over = true;
+      this.push(null);
+    }
+    done();
   }
 }
