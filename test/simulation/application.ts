@@ -137,14 +137,24 @@ export class Application {
       chunk = content(message.owner, message.form, size).slice(message.size) as string | Buffer;
       message.size = size;
     } else {
-      if (message.fate === 'open') message.fate = 'whole';
+      // It is sent as a whole unless the connection closes first
+      if (message.fate === 'open') message.fate = 'maybe';
       this.#writer = null;
     }
     // A writer that was aborted or cut off rejects with the reason
     const lawful = (error: unknown): boolean => isLawful(error);
     const call = (): Promise<void> => (operation.op === 'write' ? writer.write(chunk!) : writer.end());
     const promise = this.#try(name, call);
-    if (promise !== undefined) this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful);
+    if (promise === undefined) return;
+    if (operation.awaited && operation.op === 'endWriter') {
+      promise.then(
+        () => {
+          message.fate = 'whole';
+        },
+        () => {},
+      );
+    }
+    this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful);
     this.#checkAmount();
   }
 
@@ -167,7 +177,7 @@ export class Application {
     const source = makeSource(kind, parts, new OwnError('thrown by the source'));
     // Its last fragment may leave before the promise resolves, or before the signal aborts
     const finite = !source.idle && kind !== 'throwing generator';
-    if (finite) message.fate = abort < 0 ? 'whole' : 'maybe';
+    if (finite) message.fate = 'maybe';
     const options = this.#signal(abort);
     const sending = this.#try('sendStream', () => ws.sendStream(source.iterable, { type: 'binary', ...options }));
     if (sending === undefined) return;
@@ -193,6 +203,7 @@ export class Application {
     const { signal } = this.#signal(abort);
     if (!awaited) {
       end.left = true;
+      end.unobserved++;
       this.#call('receive', () => ws.receive(signal === undefined ? {} : { signal }), false);
       return;
     }

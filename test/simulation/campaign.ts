@@ -42,8 +42,8 @@ export interface CampaignResult {
 /** Programs of one seed of fast-check: small ones come first. */
 const BATCH = 400;
 /** Seconds that fast-check may take to shorten one program, and then {@link shorten}. */
-const SHRINK_SECONDS = 4;
-const SHORTEN_SECONDS = 8;
+const SHRINK_SECONDS = 2;
+const SHORTEN_SECONDS = 5;
 
 const realNow = performance.now.bind(performance);
 

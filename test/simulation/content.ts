@@ -68,6 +68,8 @@ export function makeSource(kind: SourceKind, chunks: readonly Buffer[], failure:
   if (kind === 'readable' || kind === 'idle readable') {
     const pending = [...chunks];
     const readable = new Readable({
+      // A chunk without a byte counts too
+      objectMode: true,
       highWaterMark: 1,
       read(): void {
         const chunk = pending.shift();

@@ -15,6 +15,7 @@ import {
   quietSide,
   type RawItem,
   type Reaction,
+  type SideName,
   type SideOptions,
   type SidePlan,
   type Step,
@@ -37,7 +38,7 @@ function weighted<T>(...choices: readonly (readonly [weight: number, arbitrary: 
 /** Sizes around the thresholds of frames, buffers, compression, and options. */
 const size = weighted(
   [6, among(5, 0, 1, 125, 126, 127, 128, 300, 1024, 1025, 2048)],
-  [4, among(8191, 8192, 8193, 9000, 16_384, 16_385, 20_000, 32_768)],
+  [5, among(8193, 8191, 8192, 9000, 16_384, 16_385, 20_000, 32_768)],
   [1, among(65_535, 65_536, 65_537, 131_073, 300_000)],
 );
 const smallSize = among(5, 0, 1, 20, 130, 1000, 9000);
@@ -126,7 +127,7 @@ const fault: Arbitrary<Op> = weighted(
   [1, op('block', { ms: among(5, 3000, 40_000) })],
 );
 
-const anyOp: Arbitrary<Op> = weighted([13, talk], [4, raw], [3, end], [2, fault]);
+const anyOp: Arbitrary<Op> = weighted([13, talk], [3, raw], [2, end], [1, fault]);
 
 const reaction: Arbitrary<Reaction> = fc.record({
   on: among('message', 'close', 'ping', 'pong', 'drain', 'error', 'connection'),
@@ -210,25 +211,28 @@ function linkOf(via: LinkPlan['via'], rawA: boolean, rawB: boolean): Arbitrary<L
   return fc.record({ via: fc.constant(via), path, deflate, a: side(fc.constant(rawA)), b: side(fc.constant(rawB)) });
 }
 
-const step: Arbitrary<Step> = fc.record({
-  wait: weighted([6, fc.constant(0)], [4, among(1, 2, 10, 100)], [1, among(1000, 6000, 25_000)]),
-  link: mostly(0, 1, 2, 3),
-  side: among('a', 'b'),
-  does: anyOp,
-});
+/** What happens in one tick at one end: often several things, as an application does them. */
+const turn: Arbitrary<Step[]> = fc
+  .record({
+    wait: weighted([4, fc.constant(0)], [6, among(1, 2, 10, 100)], [1, among(1000, 6000, 25_000)]),
+    link: mostly(0, 1, 2, 3),
+    side: among<SideName>('a', 'b'),
+    does: fc.array(anyOp, { minLength: 1, maxLength: 4 }),
+  })
+  .map(({ wait, does, ...where }) => does.map((each, i) => ({ wait: i === 0 ? wait : 0, ...where, does: each })));
 
 /** Programs of the usual size, and a few with tens of connections. */
 export const programs: Arbitrary<Program> = weighted<Program>(
-  [60, programOf(1, 2, 12)],
-  [20, programOf(1, 4, 25)],
-  [1, programOf(8, 30, 60)],
+  [60, programOf(1, 2, 6)],
+  [20, programOf(1, 4, 12)],
+  [1, programOf(8, 30, 30)],
 );
 
-function programOf(least: number, most: number, steps: number): Arbitrary<Program> {
+function programOf(least: number, most: number, turns: number): Arbitrary<Program> {
   return fc.record({
     cost: mostly(0, 0, 0, 0.05),
     pool: among(0, 1, 30),
     links: fc.array(link, { minLength: least, maxLength: most, size: 'max' }),
-    steps: fc.array(step, { maxLength: steps, size: 'max' }),
+    steps: fc.array(turn, { maxLength: turns, size: 'max' }).map((each) => each.flat()),
   });
 }

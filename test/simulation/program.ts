@@ -153,6 +153,22 @@ export interface Program {
   readonly steps: readonly Step[];
 }
 
+const rawOnly: readonly Op['op'][] = ['burst', 'rawReading'];
+const anywhere: readonly Op['op'][] = [
+  ...['send', 'ping', 'pong', 'close', 'terminate'] as const,
+  ...['fin', 'reset', 'cut', 'stall', 'block', 'broadcast', 'sendAll', 'closeServer'] as const,
+];
+
+/** Where a step happens: at the other end when only that can do it; null when neither can. */
+export function targetOf({ links }: Program, { does, link, side }: Step): { link: number; side: SideName } | null {
+  const index = link % links.length;
+  const fits = (name: SideName): boolean =>
+    anywhere.includes(does.op) || links[index]![name].raw === rawOnly.includes(does.op);
+  const other = side === 'a' ? 'b' : 'a';
+  if (fits(side)) return { link: index, side };
+  return fits(other) ? { link: index, side: other } : null;
+}
+
 /** What a short program leaves out. */
 export const quietSide: SidePlan = {
   raw: false,
@@ -197,8 +213,8 @@ export function show(program: Program): string {
   let time = 0;
   for (const step of program.steps) {
     time += step.wait;
-    const target = program.links.length === 0 ? '' : `${step.link % program.links.length}${step.side}`;
-    lines.push(`at ${time} ms ${target}: ${showOp(step.does)}`);
+    const target = targetOf(program, step);
+    if (target !== null) lines.push(`at ${time} ms ${target.link}${target.side}: ${showOp(step.does)}`);
   }
   const costs = difference({ cost: program.cost, pool: program.pool }, { cost: 0, pool: 0 });
   if (costs !== '') lines.push(`process ${costs}`);

@@ -42,6 +42,9 @@ export class RawPeer implements PathReceiver {
   readonly #masked: boolean;
   #reading = true;
   #answered = 0;
+  /** Of the message that comes. */
+  #opcode = 0;
+  readonly #parts: Buffer[] = [];
   #closed = false;
   #finished = false;
   /** A message was begun that is never finished. */
@@ -57,6 +60,7 @@ export class RawPeer implements PathReceiver {
     this.#masked = masked;
     this.#ready = waits ? () => {} : null;
     end.input.receiver = this;
+    end.input.tap.keep = true;
   }
 
   /** Writes the opening handshake of a client, §4.1. */
@@ -142,15 +146,26 @@ export class RawPeer implements PathReceiver {
     const { input, output } = this.#end;
     const { frames } = input.tap;
     for (; this.#answered < frames.length; this.#answered++) {
-      const { opcode, control, end } = frames[this.#answered]!;
+      const { opcode, fin, payload, end } = frames[this.#answered]!;
       if (end > input.pulled) break;
-      if (opcode === 9 && !this.#closed) output.write(frame(0x8a, control!, this.#masked));
+      if (opcode < 3) this.#collect(opcode, payload!, fin);
+      if (opcode === 9 && !this.#closed) output.write(frame(0x8a, payload!, this.#masked));
       if (opcode !== 8) continue;
-      if (!this.#closed) output.write(frame(0x88, control!, this.#masked));
+      if (!this.#closed) output.write(frame(0x88, payload!, this.#masked));
       this.#closed = true;
       // §7.1.1: the server closes the TCP connection first
       if (!this.#masked) this.#finish();
     }
+  }
+
+  /** A frame of a message came. */
+  #collect(opcode: number, payload: Buffer, fin: boolean): void {
+    if (opcode !== 0) this.#opcode = opcode;
+    this.#parts.push(payload);
+    if (!fin) return;
+    const bytes = Buffer.concat(this.#parts.splice(0));
+    const text = this.#opcode === 1;
+    this.#end.received.push({ type: text ? 'text' : 'binary', data: text ? bytes.toString() : bytes, part: null });
   }
 
   #bytes(item: RawItem): Buffer {

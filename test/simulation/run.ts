@@ -108,7 +108,7 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
 function checkDelivered(world: World): void {
   for (const { a, b, cable, plan } of world.links) {
     if (!cable.up.untouched || !cable.down.untouched || plan.a.raw || plan.b.raw) continue;
-    if (!isOpen(a) || !isOpen(b)) continue;
+    if (!isOpen(a) || !isOpen(b) || !cable.up.quiet || !cable.down.quiet) continue;
     for (const end of [a, b]) {
       const { sent } = end.peer;
       const blocked = sent.some(({ fate }) => fate === 'open');
@@ -178,9 +178,9 @@ function checkEnd(world: World, end: End): void {
   const { report } = world;
   const { faults } = end.output.tap;
   if (!end.plan.raw && faults.length > 0) report('wire', faults[0]!, end.name);
+  end.checkContent(report);
   if (application === undefined || end.info === null) return;
   const { info } = end;
-  end.checkContent(report);
   if (end.closed === null) report('end', 'ws.closed did not resolve');
   else if (end.closed.code !== info.code || end.closed.wasClean !== info.wasClean) {
     report('end', 'close and ws.closed disagree', `${info.code} and ${end.closed.code}`);

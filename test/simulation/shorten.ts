@@ -2,7 +2,7 @@
  * Shortens a program that fails a check, after fast-check has done so: fast-check knows how each value was generated,
  * this knows what a program means. It leaves out steps, callbacks and connections, then makes what is left usual.
  */
-import { type LinkPlan, type Program, quietPath, quietSide } from './program.js';
+import { type LinkPlan, type Program, quietPath, quietSide, targetOf } from './program.js';
 
 /** Whether a program still shows the failure. */
 export type Fails = (program: Program) => Promise<boolean>;
@@ -58,7 +58,8 @@ export async function shorten(program: Program, fails: Fails): Promise<Program> 
     await dropElements(() => current, attempt);
     await simplify(() => current, attempt);
   }
-  return current;
+  const steps = current.steps.map((step) => ({ ...step, ...targetOf(current, step) }));
+  return { ...current, steps };
 }
 
 type Attempt = (candidate: Program) => Promise<boolean>;

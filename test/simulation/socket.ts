@@ -145,10 +145,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
       if (this.destroyed || !this.#reading) return;
       const chunk = this.input.read();
       if (chunk === null) return;
-      if (chunk === 'reset') {
-        this.observer('reset');
-        return this.#fail('ECONNRESET');
-      }
+      if (chunk === 'reset') return this.#fail('ECONNRESET');
       if (chunk === 'end') {
         this.observer('FIN');
         this.#reading = false;
@@ -165,7 +162,10 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   }
 
   #put(bytes: Buffer, done: Written): void {
-    if (this.#wasReset) return done(makeError('EPIPE'));
+    if (this.#wasReset) {
+      this.observer('reset');
+      return done(makeError('EPIPE'));
+    }
     this.#waiting = { bytes, done };
     this.#write();
   }
@@ -191,6 +191,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
 
   #fail(code: string): void {
     this.#wasReset = true;
+    this.observer('reset');
     this.destroy(makeError(code));
   }
 }

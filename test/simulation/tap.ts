@@ -9,8 +9,8 @@ export interface TappedFrame {
   readonly fin: boolean;
   /** Offset in the byte stream behind its last byte. */
   readonly end: number;
-  /** Payload of a control frame, unmasked. */
-  readonly control: Buffer | null;
+  /** The payload, unmasked: of control frames, and of all frames when the tap keeps them. */
+  readonly payload: Buffer | null;
 }
 
 const HEADER_END = Buffer.from('\r\n\r\n');
@@ -24,6 +24,8 @@ export class FrameTap {
   close: TappedFrame | null = null;
   /** What the sender did wrong, in the order of the bytes. */
   readonly faults: string[] = [];
+  /** Payloads of messages are kept too. */
+  keep = false;
   /** Bytes seen so far. */
   size = 0;
   #pending: Buffer = Buffer.alloc(0);
@@ -61,7 +63,7 @@ export class FrameTap {
   /** The code of the first Close frame if it lies within the first `offset` bytes; 1005 when it has none. */
   closeWithin(offset: number): number | undefined {
     if (this.close === null || this.close.end > offset) return undefined;
-    const body = this.close.control!;
+    const body = this.close.payload!;
     return body.length < 2 ? 1005 : body.readUInt16BE();
   }
 
@@ -91,23 +93,23 @@ export class FrameTap {
     if (bytes.length < header + length) return false;
     const opcode = first & 0x0f;
     const fin = first >= 0x80;
-    let control: Buffer | null = null;
-    if (opcode >= 8) {
-      control = Buffer.from(bytes.subarray(header, header + length));
-      if (masked) for (let i = 0; i < length; i++) control[i]! ^= key[i & 3]!;
+    let payload: Buffer | null = null;
+    if (opcode >= 8 || this.keep) {
+      payload = Buffer.from(bytes.subarray(header, header + length));
+      if (masked) for (let i = 0; i < length; i++) payload[i]! ^= key[i & 3]!;
     }
     this.#skip(header + length);
-    this.#note({ opcode, fin, end: this.#offset, control }, masked);
+    this.#note({ opcode, fin, end: this.#offset, payload }, masked);
     return true;
   }
 
   #note(frame: TappedFrame, masked: boolean): void {
-    const { opcode, fin, end, control } = frame;
+    const { opcode, fin, end, payload } = frame;
     this.frames.push(frame);
     if (masked !== this.#masked) this.faults.push('a frame with the wrong mask bit');
     if (this.close !== null) this.faults.push(`a frame after Close`);
-    if (control !== null) {
-      if (!fin || control.length > 125) this.faults.push('a wrong control frame');
+    if (opcode >= 8) {
+      if (!fin || payload!.length > 125) this.faults.push('a wrong control frame');
       if (opcode === 8) this.close ??= frame;
       return;
     }

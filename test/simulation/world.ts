@@ -6,7 +6,7 @@ import { type Coverage, LifeCycle } from './lifecycle.js';
 import { isAlive } from './liveness.js';
 import { End, type Report } from './model.js';
 import { type Cable, makeCable } from './network.js';
-import type { LinkPlan, Op, Program, Reaction, Step } from './program.js';
+import { type LinkPlan, type Op, type Program, type Reaction, type Step, targetOf } from './program.js';
 import { OwnError, Promises, signatureOf } from './promises.js';
 import { RawPeer } from './raw.js';
 import { ServerHost } from './server-host.js';
@@ -244,10 +244,11 @@ export class World {
   #schedule(at: number, steps: readonly Step[]): void {
     if (steps.length === 0) return;
     this.clock.schedule(at, () => {
-      for (const { does, link, side } of steps) {
-        const target = this.links[link % this.links.length]!;
+      for (const step of steps) {
+        const target = targetOf(this.program, step);
+        if (target === null) continue;
         try {
-          this.perform(target[side], does);
+          this.perform(this.links[target.link]![target.side], step.does);
         } catch (error) {
           this.onUncaught('uncaught exception', error);
         }
