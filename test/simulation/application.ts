@@ -37,38 +37,53 @@ export class Application {
     this.#world.trace(this.end, operation.op);
     switch (operation.op) {
       case 'send':
-        return this.#send(operation);
+        this.#send(operation);
+        break;
       case 'createWriter':
-        return this.#createWriter(operation);
+        this.#createWriter(operation);
+        break;
       case 'write':
       case 'endWriter':
-        return this.#write(operation);
+        this.#write(operation);
+        break;
       case 'abortWriter':
-        return this.#abortWriter();
+        this.#abortWriter();
+        break;
       case 'sendStream':
-        return this.#sendStream(operation);
+        this.#sendStream(operation);
+        break;
       case 'ping':
-        return this.#call('ping', () => this.ws.ping(undefined, this.#signal(operation.abort)), operation.awaited);
+        this.#call('ping', () => this.ws.ping(undefined, this.#signal(operation.abort)), operation.awaited);
+        break;
       case 'pong':
-        return this.#guard('pong', () => this.ws.pong('p'));
+        this.#guard('pong', () => this.ws.pong('p'));
+        break;
       case 'drained':
-        return this.#call('drained', () => this.ws.drained(), operation.awaited);
+        this.#call('drained', () => this.ws.drained(), operation.awaited);
+        break;
       case 'receive':
-        return this.#receive(operation);
+        this.#receive(operation);
+        break;
       case 'listen':
-        return listen(this.#world, this.end, this.ws);
+        listen(this.#world, this.end, this.ws);
+        break;
       case 'pause':
         this.end.lifeCycle.on('pause()');
         this.end.paused = true;
-        return this.#guard('pause', () => this.ws.pause());
+        this.#guard('pause', () => this.ws.pause());
+        break;
       case 'resume':
-        return this.#resume();
+        this.#resume();
+        break;
       case 'close':
-        return this.close(operation.code, operation.awaited);
+        this.close(operation.code, operation.awaited);
+        break;
       case 'terminate':
-        return this.terminate();
+        this.terminate();
+        break;
       case 'look':
-        return this.#look();
+        this.#look();
+        break;
       case 'throw':
         throw new OwnError('thrown by the application');
     }
@@ -100,7 +115,8 @@ export class Application {
     end.lifeCycle.on('send()');
     const message = state === 'open' ? begin() : null;
     const accepted = this.#try(api, run);
-    if (state !== 'open' && accepted === true) this.#world.report('send', `${api}() returned true while ${state}`);
+    if (state !== 'open' && accepted === true)
+      this.#world.report('send', `${api}() returned true while ${state}`);
     if (message !== null) this.#checkAmount();
   }
 
@@ -108,7 +124,8 @@ export class Application {
     const { end, ws } = this;
     const data = carry(end.nextOwner, message, carrier);
     const type = typeOf(message.form);
-    const prepared = carrier === 'prepared' ? this.#world.library.prepareMessage(data as string, { type }) : null;
+    const prepared =
+      carrier === 'prepared' ? this.#world.library.prepareMessage(data as string, { type }) : null;
     const run = (): boolean => {
       if (prepared !== null) return ws.send(prepared, { compress });
       // The common call has no options
@@ -179,7 +196,9 @@ export class Application {
     const finite = !source.idle && kind !== 'throwing generator';
     if (finite) message.fate = 'maybe';
     const options = this.#signal(abort);
-    const sending = this.#try('sendStream', () => ws.sendStream(source.iterable, { type: 'binary', ...options }));
+    const sending = this.#try('sendStream', () =>
+      ws.sendStream(source.iterable, { type: 'binary', ...options }),
+    );
     if (sending === undefined) return;
     if (awaited) {
       sending.then(

@@ -31,7 +31,6 @@ export class VirtualClock {
   /** Simulated events: a binary heap, ordered by time, then by when they were scheduled. */
   readonly #events: SimulatedEvent[] = [];
   #order = 0;
-  #turns = 0;
   /** When the one fake timer that stands for all simulated events is due. */
   #wakeAt = Number.POSITIVE_INFINITY;
   #wake: NodeJS.Timeout | null = null;
@@ -53,17 +52,15 @@ export class VirtualClock {
         'performance',
       ],
     });
-    performance.now = (): number => this.#timers.now + (this.#spent += this.#cost);
+    performance.now = (): number => {
+      this.#spent += this.#cost;
+      return this.#timers.now + this.#spent;
+    };
   }
 
   /** Milliseconds of virtual time since the clock was installed. */
   get now(): number {
     return this.#timers.now;
-  }
-
-  /** Turns of the event loop so far. */
-  get turns(): number {
-    return this.#turns;
   }
 
   /** Timers and immediates of the library that have not fired and were not cleared. */
@@ -102,24 +99,30 @@ export class VirtualClock {
     return new Promise((resolve) => {
       let idle = 0;
       const turn = (): void => {
-        if (done()) return resolve('done');
-        if (this.#timers.countTimers() === 0) {
-          if (++idle > IDLE_TURNS) return resolve('idle');
+        const stop = this.#stop(done, limit);
+        idle = stop === 'idle' ? idle + 1 : 0;
+        if (stop !== null && (stop !== 'idle' || idle > IDLE_TURNS)) resolve(stop);
+        else {
+          if (stop === null) this.#fire();
           realSetImmediate(turn);
-          return;
         }
-        idle = 0;
-        if (this.now > limit) return resolve('time');
-        this.#turns++;
-        try {
-          this.#timers.next();
-        } catch (error) {
-          this.onException(error);
-        }
-        realSetImmediate(turn);
       };
       realSetImmediate(turn);
     });
+  }
+
+  #stop(done: () => boolean, limit: number): Stop | null {
+    if (done()) return 'done';
+    if (this.#timers.countTimers() === 0) return 'idle';
+    return this.now > limit ? 'time' : null;
+  }
+
+  #fire(): void {
+    try {
+      this.#timers.next();
+    } catch (error) {
+      this.onException(error);
+    }
   }
 
   /** Restores the clock of the process. */

@@ -9,7 +9,10 @@ import type { World } from './world.js';
 export function consume(world: World, end: End, ws: WebSocketConnection): void {
   const { mode } = end.plan.consumer;
   if (mode === 'none') return;
-  if (mode === 'events') return listen(world, end, ws);
+  if (mode === 'events') {
+    listen(world, end, ws);
+    return;
+  }
   arrive(end);
   const work = mode === 'iterate' ? iterate(world, end, ws) : receiveAll(world, end, ws);
   world.promises.track(`${mode} loop`, work, true, (error) => isLawful(error));
@@ -118,7 +121,8 @@ function checkEnd(world: World, end: End, api: string, error: unknown): void {
     if (error === null && !clean) world.report('end', `${api} ended as if after a clean close`);
     if (error !== null && clean && isLawful(error)) {
       const { name, code } = error as { name: string; code: unknown };
-      if (name === 'ConnectionClosedError') world.report('end', `${api} rejected after a clean close`, String(code));
+      if (name === 'ConnectionClosedError')
+        world.report('end', `${api} rejected after a clean close`, String(code));
     }
   });
 }
@@ -146,7 +150,11 @@ export async function take(world: World, end: End, message: MessageReader, how?:
   }
 }
 
-async function read(message: MessageReader, method: ReadMethod, slot: Received): Promise<string | Uint8Array | null> {
+async function read(
+  message: MessageReader,
+  method: ReadMethod,
+  slot: Received,
+): Promise<string | Uint8Array | null> {
   const text = message.type === 'text';
   if (method === 'ignore') return null;
   if (method === 'cancel') {

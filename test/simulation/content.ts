@@ -39,7 +39,11 @@ export function typeOf(form: MessageForm): 'text' | 'binary' {
 }
 
 /** The content as it goes into `send()`. */
-export function carry(owner: string, { form, size }: MessagePlan, carrier: Carrier): string | Buffer | ArrayBuffer | DataView | Blob {
+export function carry(
+  owner: string,
+  { form, size }: MessagePlan,
+  carrier: Carrier,
+): string | Buffer | ArrayBuffer | DataView | Blob {
   const data = content(owner, form, size);
   if (carrier === 'plain' || carrier === 'prepared') return data;
   if (carrier === 'blob') return new Blob([data as string]);

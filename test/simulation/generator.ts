@@ -31,7 +31,9 @@ function mostly<T>(usual: T, ...others: readonly T[]): Arbitrary<T> {
   return fc.oneof({ weight: 3, arbitrary: fc.constant(usual) }, { weight: 2, arbitrary: among(...others) });
 }
 
-function weighted<T>(...choices: readonly (readonly [weight: number, arbitrary: Arbitrary<T>])[]): Arbitrary<T> {
+function weighted<T>(
+  ...choices: readonly (readonly [weight: number, arbitrary: Arbitrary<T>])[]
+): Arbitrary<T> {
   return fc.oneof(...choices.map(([weight, arbitrary]) => ({ weight, arbitrary })));
 }
 
@@ -53,14 +55,26 @@ const never = mostly(-1, 0, 1, 20, 400);
 const code = mostly(1000, 1001, 3000, 4999);
 
 const rawItem: Arbitrary<RawItem> = weighted<RawItem>(
-  [6, fc.record({ item: fc.constant('message' as const), message: fc.record({ size: smallSize, form: among('ascii', 'binary') }), fragments: mostly(1, 2, 5) })],
+  [
+    6,
+    fc.record({
+      item: fc.constant('message' as const),
+      message: fc.record({ size: smallSize, form: among('ascii', 'binary') }),
+      fragments: mostly(1, 2, 5),
+    }),
+  ],
   [2, fc.record({ item: among('ping', 'pong'), size: among(0, 4, 125) })],
   [2, fc.record({ item: fc.constant('close' as const), code: mostly(1000, 1005, 4000) })],
   [1, fc.record({ item: fc.constant('begin' as const), size: among(2, 200, 9000) })],
   [1, fc.record({ item: fc.constant('violation' as const), kind: fc.nat({ max: 7 }) })],
 );
 
-function op<Name extends Op['op']>(name: Name, fields: { [Field in Exclude<keyof Extract<Op, { op: Name }>, 'op'>]: Arbitrary<Extract<Op, { op: Name }>[Field]> }): Arbitrary<Op> {
+function op<Name extends Op['op']>(
+  name: Name,
+  fields: {
+    [Field in Exclude<keyof Extract<Op, { op: Name }>, 'op'>]: Arbitrary<Extract<Op, { op: Name }>[Field]>;
+  },
+): Arbitrary<Op> {
   return fc.record({ op: fc.constant(name), ...fields }) as unknown as Arbitrary<Op>;
 }
 
@@ -80,7 +94,15 @@ const talk: Arbitrary<Op> = weighted(
   [
     2,
     op('sendStream', {
-      source: among('generator', 'readable', 'web', 'idle readable', 'idle web', 'throwing generator', 'sync'),
+      source: among(
+        'generator',
+        'readable',
+        'web',
+        'idle readable',
+        'idle web',
+        'throwing generator',
+        'sync',
+      ),
       chunks: among(1, 0, 2, 4),
       size: smallSize,
       abort: never,
@@ -112,7 +134,7 @@ const raw: Arbitrary<Op> = weighted(
     5,
     op('burst', {
       items: fc.array(rawItem, { minLength: 1, maxLength: 6, size: 'max' }),
-      then: mostly('stay', 'fin', 'reset', 'lost'),
+      after: mostly('stay', 'fin', 'reset', 'lost'),
     }),
   ],
   [1, op('rawReading', { on: among(false, true) })],
@@ -208,7 +230,13 @@ const link: Arbitrary<LinkPlan> = weighted<LinkPlan>(
 );
 
 function linkOf(via: LinkPlan['via'], rawA: boolean, rawB: boolean): Arbitrary<LinkPlan> {
-  return fc.record({ via: fc.constant(via), path, deflate, a: side(fc.constant(rawA)), b: side(fc.constant(rawB)) });
+  return fc.record({
+    via: fc.constant(via),
+    path,
+    deflate,
+    a: side(fc.constant(rawA)),
+    b: side(fc.constant(rawB)),
+  });
 }
 
 /** What happens in one tick at one end: often several things, as an application does them. */
@@ -219,7 +247,9 @@ const turn: Arbitrary<Step[]> = fc
     side: among<SideName>('a', 'b'),
     does: fc.array(anyOp, { minLength: 1, maxLength: 4 }),
   })
-  .map(({ wait, does, ...where }) => does.map((each, i) => ({ wait: i === 0 ? wait : 0, ...where, does: each })));
+  .map(({ wait, does, ...where }) =>
+    does.map((each, i) => ({ wait: i === 0 ? wait : 0, ...where, does: each })),
+  );
 
 /** Programs of the usual size, and a few with tens of connections. */
 export const programs: Arbitrary<Program> = weighted<Program>(

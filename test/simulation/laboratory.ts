@@ -19,7 +19,8 @@ export type Load = () => Promise<Library>;
  */
 export function loaderOf(folder: string, cache: string): Load {
   const from = resolve(folder);
-  if (!existsSync(join(from, 'index.js'))) throw new Error(`Expected a built library in ${folder}: no index.js`);
+  if (!existsSync(join(from, 'index.js')))
+    throw new Error(`Expected a built library in ${folder}: no index.js`);
   let count = 0;
   return async () => {
     const copy = join(resolve(cache), `${process.pid}-${count++}`);
@@ -59,12 +60,15 @@ export class Laboratory {
     this.programs++;
     this.connections += outcome.connections;
     this.duration += outcome.duration;
-    if (outcome.dirty) {
-      this.#library = null;
-      this.#clock.uninstall();
-      this.#clock = new VirtualClock();
-    }
+    if (outcome.dirty) this.renew();
     return outcome;
+  }
+
+  /** Forgets everything that programs left in the library, and starts its clock anew. */
+  renew(): void {
+    this.#library = null;
+    this.#clock.uninstall();
+    this.#clock = new VirtualClock();
   }
 
   close(): void {

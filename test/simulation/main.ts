@@ -95,9 +95,13 @@ ${show(program)}
 
 function printTable(found: readonly FoundClass[]): void {
   const rows = [...found].sort((a, b) => (a.row ?? 'Z').localeCompare(b.row ?? 'Z') || a.seconds - b.seconds);
-  console.log('\n| row | seconds until found | programs | length of the shortest program | class |\n|---|---|---|---|---|');
+  console.log(
+    '\n| row | seconds until found | programs | length of the shortest program | class |\n|---|---|---|---|---|',
+  );
   for (const { finding, program, programs, row, seconds } of rows) {
-    console.log(`| ${row ?? '-'} | ${seconds.toFixed(1)} | ${programs} | ${lengthOf(program)} | ${keyOf(finding)} |`);
+    console.log(
+      `| ${row ?? '-'} | ${seconds.toFixed(1)} | ${programs} | ${lengthOf(program)} | ${keyOf(finding)} |`,
+    );
   }
 }
 

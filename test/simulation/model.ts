@@ -81,7 +81,10 @@ export class End {
 
   /** Bytes of the largest message so far, at most. */
   get largest(): number {
-    return this.sent.reduce((most, { form, size }) => Math.max(most, form === 'unicode' ? size * 3 : size), 0);
+    return this.sent.reduce(
+      (most, { form, size }) => Math.max(most, form === 'unicode' ? size * 3 : size),
+      0,
+    );
   }
 
   /** The owner that the next message will have. */

@@ -159,7 +159,9 @@ export class Path {
     };
     if (lossy) this.#drop();
     this.#finSent = 'sent';
-    const wait = lossy ? this.#options.delay : Math.max(this.#options.delay, this.#lastArrival - this.#clock.now);
+    const wait = lossy
+      ? this.#options.delay
+      : Math.max(this.#options.delay, this.#lastArrival - this.#clock.now);
     this.#clock.schedule(wait, arrive);
   }
 

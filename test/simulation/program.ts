@@ -66,7 +66,11 @@ export type Op =
   | { readonly op: 'terminate' }
   | { readonly op: 'look' }
   | { readonly op: 'throw' }
-  | { readonly op: 'burst'; readonly items: readonly RawItem[]; readonly then: 'stay' | 'fin' | 'reset' | 'lost' }
+  | {
+      readonly op: 'burst';
+      readonly items: readonly RawItem[];
+      readonly after: 'stay' | 'fin' | 'reset' | 'lost';
+    }
   | { readonly op: 'rawReading'; readonly on: boolean }
   | { readonly op: 'fin' }
   | { readonly op: 'reset'; readonly lossy: boolean }
@@ -155,12 +159,15 @@ export interface Program {
 
 const rawOnly: readonly Op['op'][] = ['burst', 'rawReading'];
 const anywhere: readonly Op['op'][] = [
-  ...['send', 'ping', 'pong', 'close', 'terminate'] as const,
-  ...['fin', 'reset', 'cut', 'stall', 'block', 'broadcast', 'sendAll', 'closeServer'] as const,
+  ...(['send', 'ping', 'pong', 'close', 'terminate'] as const),
+  ...(['fin', 'reset', 'cut', 'stall', 'block', 'broadcast', 'sendAll', 'closeServer'] as const),
 ];
 
 /** Where a step happens: at the other end when only that can do it; null when neither can. */
-export function targetOf({ links }: Program, { does, link, side }: Step): { link: number; side: SideName } | null {
+export function targetOf(
+  { links }: Program,
+  { does, link, side }: Step,
+): { link: number; side: SideName } | null {
   const index = link % links.length;
   const fits = (name: SideName): boolean =>
     anywhere.includes(does.op) || links[index]![name].raw === rawOnly.includes(does.op);
@@ -189,7 +196,10 @@ export const quietPath: PathOptions = { delay: 1, rate: 0, buffer: 65_536, segme
 
 /** How long a program is: its steps, reactions, connections, and what differs from the defaults. */
 export function lengthOf(program: Program): number {
-  return program.steps.length + program.links.reduce((sum, { a, b }) => sum + 1 + a.reactions.length + b.reactions.length, 0);
+  return (
+    program.steps.length +
+    program.links.reduce((sum, { a, b }) => sum + 1 + a.reactions.length + b.reactions.length, 0)
+  );
 }
 
 /** A program in a form that people read, one line for each connection, callback and step. */
@@ -202,7 +212,9 @@ export function show(program: Program): string {
     for (const name of ['a', 'b'] as const) {
       const side = link[name];
       const options = difference(side.options, quietSide.options);
-      const consumer = side.raw ? 'raw peer' : `consumer ${side.consumer.mode} ${difference(side.consumer, quietSide.consumer)}`;
+      const consumer = side.raw
+        ? 'raw peer'
+        : `consumer ${side.consumer.mode} ${difference(side.consumer, quietSide.consumer)}`;
       lines.push(`  ${i}${name} (${name === 'a' ? 'server' : 'client'}): ${consumer} ${options}`.trimEnd());
       for (const { on, nth, wait, does } of side.reactions) {
         const how = wait < 0 ? '' : ` await ${wait} ms,`;

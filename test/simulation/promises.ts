@@ -12,7 +12,12 @@ export class OwnError extends Error {
 export function isLawful(error: unknown): boolean {
   if (error instanceof OwnError) return true;
   // Two copies of a library have two classes
-  return error instanceof Error && /^(ConnectionClosed|Timeout|Protocol|InvalidPayload|MessageTooBig|WebSocket|Handshake)Error$/.test(error.name);
+  return (
+    error instanceof Error &&
+    /^(ConnectionClosed|Timeout|Protocol|InvalidPayload|MessageTooBig|WebSocket|Handshake)Error$/.test(
+      error.name,
+    )
+  );
 }
 
 /** A short name of an error, the same for errors of the same kind. */

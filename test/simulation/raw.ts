@@ -91,7 +91,7 @@ export class RawPeer implements PathReceiver {
   }
 
   /** Ends its side, after what waits to be written. */
-  then(run: () => void): void {
+  afterwards(run: () => void): void {
     this.#when(run);
   }
 
@@ -165,7 +165,11 @@ export class RawPeer implements PathReceiver {
     if (!fin) return;
     const bytes = Buffer.concat(this.#parts.splice(0));
     const text = this.#opcode === 1;
-    this.#end.received.push({ type: text ? 'text' : 'binary', data: text ? bytes.toString() : bytes, part: null });
+    this.#end.received.push({
+      type: text ? 'text' : 'binary',
+      data: text ? bytes.toString() : bytes,
+      part: null,
+    });
   }
 
   #bytes(item: RawItem): Buffer {
@@ -183,7 +187,8 @@ export class RawPeer implements PathReceiver {
         return frame(item.item === 'ping' ? 0x89 : 0x8a, Buffer.alloc(Math.min(125, item.size), 'p'), masked);
       case 'close': {
         this.#closed = true;
-        const body = item.code === 1005 ? Buffer.alloc(0) : Buffer.from([item.code >> 8, item.code & 255, 98]);
+        const body =
+          item.code === 1005 ? Buffer.alloc(0) : Buffer.from([item.code >> 8, item.code & 255, 98]);
         return frame(0x88, body, masked);
       }
       case 'begin': {

@@ -12,8 +12,16 @@ interface Rule {
 }
 
 const rules: readonly Rule[] = [
-  { row: 'X-02', check: /^(unfinished: |content: a message (is made of several|that nobody sent))/, has: ['createWriter'] },
-  { row: 'X-02', check: /^(unfinished: |content: a message (is made of several|that nobody sent))/, has: ['sendStream'] },
+  {
+    row: 'X-02',
+    check: /^(unfinished: |content: a message (is made of several|that nobody sent))/,
+    has: ['createWriter'],
+  },
+  {
+    row: 'X-02',
+    check: /^(unfinished: |content: a message (is made of several|that nobody sent))/,
+    has: ['sendStream'],
+  },
   { row: 'X-01', check: /^content: /, not: ['createWriter', 'sendStream', 'receive'] },
   { row: 'X-03', check: /^(rejected|threw): .*Tried to send/ },
   { row: 'X-03', check: /^server\.close: /, has: ['createWriter'] },
@@ -36,7 +44,9 @@ export function rowOf({ check, signature }: Finding, program: Program): string |
   const ops = new Set(operationsOf(program));
   const rule = rules.find(
     ({ check: pattern, has = [], not = [] }) =>
-      pattern.test(`${check}: ${signature}`) && has.every((name) => ops.has(name)) && !not.some((name) => ops.has(name)),
+      pattern.test(`${check}: ${signature}`) &&
+      has.every((name) => ops.has(name)) &&
+      !not.some((name) => ops.has(name)),
   );
   return rule?.row ?? null;
 }

@@ -95,7 +95,9 @@ function watch(world: World, clock: VirtualClock): () => void {
 async function settle(world: World, idle: () => boolean): Promise<void> {
   const { clock } = world;
   const quiet = (): boolean =>
-    idle() && clock.pendingEvents === 0 && world.links.every(({ cable }) => cable.up.quiet && cable.down.quiet);
+    idle() &&
+    clock.pendingEvents === 0 &&
+    world.links.every(({ cable }) => cable.up.quiet && cable.down.quiet);
   const limit = clock.now + SETTLE;
   let since = Number.POSITIVE_INFINITY;
   await clock.run(() => {
@@ -118,7 +120,11 @@ function checkDelivered(world: World): void {
       }
       const whole = sent.filter(({ fate }) => fate === 'whole').length;
       if (end.received.length < whole) {
-        world.report('stuck', 'a message was not delivered on an open connection', `${end.name} ${end.received.length} of ${whole}`);
+        world.report(
+          'stuck',
+          'a message was not delivered on an open connection',
+          `${end.name} ${end.received.length} of ${whole}`,
+        );
       }
     }
   }
@@ -166,7 +172,8 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
   for (const raw of world.raws.values()) raw.destroy();
   await clock.run(ended, clock.now + ENDING);
   for (const end of ends) {
-    if (world.applications.has(end) && end.info === null) world.report('end', 'not closed by terminate()', end.name);
+    if (world.applications.has(end) && end.info === null)
+      world.report('end', 'not closed by terminate()', end.name);
     // What never became a connection: a handshake that failed
     if (end.socket !== null && !end.socket.destroyed && !world.applications.has(end)) end.socket.destroy();
   }
@@ -197,7 +204,11 @@ function checkEnd(world: World, end: End): void {
   const aborted = end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011;
   if (left || aborted || !isConsuming(end) || end.closedAt !== null) return;
   if (end.received.length < end.arrived) {
-    report('lost', 'messages that had arrived were not delivered', `${end.name} ${end.received.length} of ${end.arrived}`);
+    report(
+      'lost',
+      'messages that had arrived were not delivered',
+      `${end.name} ${end.received.length} of ${end.arrived}`,
+    );
   } else if (info.code === 1006 && peerCode !== undefined) {
     report('code', 'the Close frame of the peer was lost', `${end.name} ${peerCode}`);
   }

@@ -37,7 +37,10 @@ export class ServerHost {
     const { a, b, index, plan } = link;
     http.emit('connection', a.socket!);
     const path = `/${index}`;
-    if (plan.b.raw) return this.#world.raws.get(b)!.shakeHands(path, '');
+    if (plan.b.raw) {
+      this.#world.raws.get(b)!.shakeHands(path, '');
+      return;
+    }
     const agent = new Agent();
     agent.createConnection = (): Duplex => b.socket!;
     const connecting = this.#world.library.connect(`ws://simulated${path}`, {
@@ -76,7 +79,11 @@ export class ServerHost {
       const application = end && this.#world.applications.get(end);
       if (end === undefined || application === undefined) continue;
       const data = content(end.nextOwner, form, size);
-      application.sendAs('send', () => ws.send(data, { type: typeOf(form) }), () => end.begin(form, size, 'whole'));
+      application.sendAs(
+        'send',
+        () => ws.send(data, { type: typeOf(form) }),
+        () => end.begin(form, size, 'whole'),
+      );
     }
   }
 
@@ -114,9 +121,9 @@ export class ServerHost {
   /** A peer that was connected, and could read, got a Close frame. */
   #checkTold(end: End): void {
     const { events } = end.lifeCycle;
-    const lost = (['reset', 'FIN', 'violation', 'queue full', 'keepalive timeout', 'terminate()'] as const).some((event) =>
-      events.has(event),
-    );
+    const lost = (
+      ['reset', 'FIN', 'violation', 'queue full', 'keepalive timeout', 'terminate()'] as const
+    ).some((event) => events.has(event));
     const { output } = end;
     if (lost || !output.untouched || output.room === 0 || output.tap.close !== null) return;
     this.#world.report('server.close', 'a peer was not told', end.name);

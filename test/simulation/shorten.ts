@@ -23,7 +23,7 @@ const simplest: Readonly<Record<string, unknown>> = {
   chunks: 1,
   source: 'generator',
   // Of a burst
-  then: 'stay',
+  after: 'stay',
   cost: 0,
   pool: 0,
   deflate: null,
@@ -81,7 +81,10 @@ function withoutLink(program: Program, index: number): Program {
   const links = program.links.filter((_, i) => i !== index);
   const steps = program.steps
     .filter(({ link }) => link % count !== index)
-    .map((step) => ({ ...step, link: step.link % count > index ? (step.link % count) - 1 : step.link % count }));
+    .map((step) => ({
+      ...step,
+      link: step.link % count > index ? (step.link % count) - 1 : step.link % count,
+    }));
   return { ...program, links, steps };
 }
 
@@ -103,7 +106,8 @@ async function simplify(current: () => Program, attempt: Attempt): Promise<void>
     const name = String(keys.at(-1));
     const value = at(current(), keys);
     const simple = wholes[name] ?? simplest[name];
-    if (simple === undefined || value === undefined || JSON.stringify(value) === JSON.stringify(simple)) continue;
+    if (simple === undefined || value === undefined || JSON.stringify(value) === JSON.stringify(simple))
+      continue;
     const candidate = replaced(current(), keys, simple);
     if (name === 'via' && !canBeDirect(candidate)) continue;
     await attempt(candidate);

@@ -164,10 +164,11 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   #put(bytes: Buffer, done: Written): void {
     if (this.#wasReset) {
       this.observer('reset');
-      return done(makeError('EPIPE'));
+      done(makeError('EPIPE'));
+    } else {
+      this.#waiting = { bytes, done };
+      this.#write();
     }
-    this.#waiting = { bytes, done };
-    this.#write();
   }
 
   /** The kernel accepts what it has room for; a write is done when all of it was accepted. */

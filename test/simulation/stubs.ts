@@ -60,8 +60,11 @@ export function installStubs(): () => void {
     return view;
   };
   replace(zlib, {
-    deflateRaw: (data: Uint8Array, options: ZlibOptions, done: (error: Error | null, result: Buffer) => void) =>
-      pool(data.length, () => done(null, zlib.deflateRawSync(data, options))),
+    deflateRaw: (
+      data: Uint8Array,
+      options: ZlibOptions,
+      done: (error: Error | null, result: Buffer) => void,
+    ) => pool(data.length, () => done(null, zlib.deflateRawSync(data, options))),
     createInflateRaw: (options: ZlibOptions) => new PooledInflate(options),
   });
   syncBuiltinESMExports();

@@ -198,46 +198,59 @@ export class World {
         this.trace(null, 'block');
         this.blocked += operation.ms;
         this.blockedAt = this.clock.now + operation.ms;
-        return this.clock.block(operation.ms);
+        this.clock.block(operation.ms);
+        break;
       case 'fin':
-        return end.output.injectFin();
+        end.output.injectFin();
+        break;
       case 'reset':
         // To both ends
         end.output.injectReset(operation.lossy);
-        return end.input.injectReset(operation.lossy);
+        end.input.injectReset(operation.lossy);
+        break;
       case 'cut':
         end.output.cut();
-        return end.input.cut();
+        end.input.cut();
+        break;
       case 'stall':
-        return end.output.stall(operation.ms);
+        end.output.stall(operation.ms);
+        break;
       case 'broadcast':
       case 'sendAll':
       case 'closeServer':
-        return this.host.perform(operation);
+        this.host.perform(operation);
+        break;
+      default: {
+        const raw = this.raws.get(end);
+        if (raw === undefined) this.applications.get(end)?.perform(operation);
+        else this.#performRaw(end, raw, operation);
+      }
     }
-    const raw = this.raws.get(end);
-    if (raw !== undefined) return this.#performRaw(end, raw, operation);
-    this.applications.get(end)?.perform(operation);
   }
 
   #performRaw(end: End, raw: RawPeer, operation: Op): void {
     this.trace(end, `raw ${operation.op}`);
     switch (operation.op) {
       case 'send':
-        return raw.burst([{ item: 'message', message: operation.message, fragments: 1 }]);
+        raw.burst([{ item: 'message', message: operation.message, fragments: 1 }]);
+        break;
       case 'ping':
       case 'pong':
-        return raw.burst([{ item: operation.op, size: 4 }]);
+        raw.burst([{ item: operation.op, size: 4 }]);
+        break;
       case 'close':
-        return raw.burst([{ item: 'close', code: operation.code }]);
+        raw.burst([{ item: 'close', code: operation.code }]);
+        break;
       case 'terminate':
-        return raw.destroy();
+        raw.destroy();
+        break;
       case 'rawReading':
-        return raw.reading(operation.on);
+        raw.reading(operation.on);
+        break;
       case 'burst':
         raw.burst(operation.items);
-        if (operation.then === 'fin') raw.then(() => end.output.fin());
-        else if (operation.then !== 'stay') raw.then(() => raw.reset(operation.then === 'lost'));
+        if (operation.after === 'fin') raw.afterwards(() => end.output.fin());
+        else if (operation.after !== 'stay') raw.afterwards(() => raw.reset(operation.after === 'lost'));
     }
   }
 
@@ -262,9 +275,13 @@ export class World {
       if (end.plan.raw) this.raws.set(end, new RawPeer(end, end === b, plan.via !== 'direct' && end === b));
       else end.socket = this.#socket(end, end === a);
     }
-    if (plan.via !== 'direct') return this.host.connect(link);
+    if (plan.via !== 'direct') {
+      this.host.connect(link);
+      return;
+    }
     const { permessageDeflate, resolveConnectionOptions, WebSocketConnection } = this.library;
-    const extensions = plan.deflate === null || plan.a.raw || plan.b.raw ? null : negotiate(permessageDeflate, plan);
+    const extensions =
+      plan.deflate === null || plan.a.raw || plan.b.raw ? null : negotiate(permessageDeflate, plan);
     for (const end of [a, b]) {
       if (end.socket === null) continue;
       const role = end === a ? 'server' : 'client';
