@@ -33,7 +33,8 @@ export class VirtualClock {
   #order = 0;
   /** When the one fake timer that stands for all simulated events is due. */
   #wakeAt = Number.POSITIVE_INFINITY;
-  #wake: NodeJS.Timeout | null = null;
+  /** Clears that timer. */
+  #wake: (() => void) | null = null;
   #cost = 0;
   #spent = 0;
 
@@ -91,7 +92,13 @@ export class VirtualClock {
 
   /** The event loop is blocked for `ms`: what was due meanwhile is late; timers come before the network. */
   block(ms: number): void {
-    this.#timers.jump(ms);
+    this.#disarm();
+    try {
+      this.#timers.jump(ms);
+    } catch (error) {
+      this.onException(error);
+    }
+    this.#arm();
   }
 
   /** Turns until `done()`, until nothing is left to happen, or until the time `limit`. */
@@ -134,10 +141,23 @@ export class VirtualClock {
   #arm(): void {
     const at = this.#events[0]?.at ?? Number.POSITIVE_INFINITY;
     if (this.#wake !== null && this.#wakeAt <= at) return;
-    if (this.#wake !== null) clearTimeout(this.#wake);
-    this.#wake = null;
+    this.#disarm();
+    if (at === Number.POSITIVE_INFINITY) return;
     this.#wakeAt = at;
-    if (at < Number.POSITIVE_INFINITY) this.#wake = setTimeout(this.#next, Math.max(0, at - this.now));
+    // A timer of 0 ms would be one of 1 ms, or not, depending on who sets it
+    if (at > this.now) {
+      const timer = setTimeout(this.#next, at - this.now);
+      this.#wake = (): void => clearTimeout(timer);
+    } else {
+      const immediate = setImmediate(this.#next);
+      this.#wake = (): void => clearImmediate(immediate);
+    }
+  }
+
+  #disarm(): void {
+    this.#wake?.();
+    this.#wake = null;
+    this.#wakeAt = Number.POSITIVE_INFINITY;
   }
 
   readonly #next = (): void => {

@@ -62,7 +62,8 @@ export class Path {
   #arrivedSize = 0;
   #finSent: 'no' | 'queued' | 'sent' = 'no';
   #finArrived = false;
-  #lineFreeAt = 0;
+  /** When the line is free, in bytes since the beginning of time. */
+  #lineFree = 0;
   #lastArrival = 0;
   #segments = 0;
   #sending = false;
@@ -230,9 +231,13 @@ export class Path {
     this.#unsentSize -= bytes.length;
     this.#inFlight += bytes.length;
     const { now } = this.#clock;
-    const sent = rate > 0 ? Math.max(now, this.#lineFreeAt) + bytes.length / rate : now;
-    this.#lineFreeAt = sent;
-    this.#lastArrival = Math.max(this.#lastArrival, Math.ceil(sent + delay));
+    let sent = now;
+    if (rate > 0) {
+      // In whole bytes, not in fractions of a millisecond: their error depends on what the clock says
+      this.#lineFree = Math.max(now * rate, this.#lineFree) + bytes.length;
+      sent = Math.ceil(this.#lineFree / rate);
+    }
+    this.#lastArrival = Math.max(this.#lastArrival, sent + delay);
     this.#clock.schedule(this.#lastArrival - now, () => this.#arrive(bytes));
     if (rate > 0) {
       this.#sending = true;

@@ -6,6 +6,7 @@ import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import { Transform, type TransformCallback } from 'node:stream';
 import zlib, { type ZlibOptions } from 'node:zlib';
+import { deflate } from './deflate.js';
 
 /** Calls `run` once work of `size` bytes is done in the thread pool. */
 export type Pool = (size: number, run: () => void) => void;
@@ -22,6 +23,7 @@ const real = {
   randomBytes: crypto.randomBytes,
   getRandomValues: globalThis.crypto.getRandomValues,
   deflateRaw: zlib.deflateRaw,
+  deflateRawSync: zlib.deflateRawSync,
   createInflateRaw: zlib.createInflateRaw,
 };
 
@@ -60,11 +62,9 @@ export function installStubs(): () => void {
     return view;
   };
   replace(zlib, {
-    deflateRaw: (
-      data: Uint8Array,
-      options: ZlibOptions,
-      done: (error: Error | null, result: Buffer) => void,
-    ) => pool(data.length, () => done(null, zlib.deflateRawSync(data, options))),
+    deflateRawSync: deflate,
+    deflateRaw: (data: Uint8Array, options: ZlibOptions, done: (error: Error | null, result: Buffer) => void) =>
+      pool(data.length, () => done(null, deflate(data, options))),
     createInflateRaw: (options: ZlibOptions) => new PooledInflate(options),
   });
   syncBuiltinESMExports();
