@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import type { Carrier, MessageForm, MessagePlan, SourceKind } from './program.js';
+import { inPool } from './stubs.js';
 
 /** Positions as text, every 16 bytes, for all sizes that occur. */
 const positions: Buffer = Buffer.concat(
@@ -46,13 +47,41 @@ export function carry(
 ): string | Buffer | ArrayBuffer | DataView | Blob {
   const data = content(owner, form, size);
   if (carrier === 'plain' || carrier === 'prepared') return data;
-  if (carrier === 'blob') return new Blob([data as string]);
+  if (carrier === 'blob') return new SimulatedBlob(Buffer.from(data as string));
   const bytes = Buffer.from(data as string);
   const memory = new ArrayBuffer(bytes.length + 13);
   new Uint8Array(memory, 5, bytes.length).set(bytes);
   if (carrier === 'view') return Buffer.from(memory, 5, bytes.length);
   if (carrier === 'dataview') return new DataView(memory, 5, bytes.length);
   return memory.slice(5, 5 + bytes.length);
+}
+
+/** A Blob of Node.js reads by way of the real event loop: this one takes a turn in the simulated thread pool. */
+class SimulatedBlob extends Blob {
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    super([bytes as Uint8Array<ArrayBuffer>]);
+    this.#bytes = bytes;
+  }
+
+  override arrayBuffer(): Promise<ArrayBuffer> {
+    const { buffer, byteOffset, length } = this.#bytes;
+    const copy = buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer;
+    return new Promise((resolve) => inPool(length, () => resolve(copy)));
+  }
+
+  override async text(): Promise<string> {
+    return Buffer.from(await this.arrayBuffer()).toString();
+  }
+
+  override stream(): ReturnType<Blob['stream']> {
+    return ReadableStream.from(
+      (async function* (blob): AsyncGenerator<Uint8Array> {
+        yield new Uint8Array(await blob.arrayBuffer());
+      })(this),
+    ) as ReturnType<Blob['stream']>;
+  }
 }
 
 /** Where `sendStream()` reads from, and whether it was released. */

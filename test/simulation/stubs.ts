@@ -18,6 +18,11 @@ export function usePool(next: Pool): void {
   pool = next;
 }
 
+/** Does work in the pool, as the built-in modules do. */
+export function inPool(size: number, run: () => void): void {
+  pool(size, run);
+}
+
 const real = {
   randomFillSync: crypto.randomFillSync,
   randomBytes: crypto.randomBytes,
@@ -63,8 +68,11 @@ export function installStubs(): () => void {
   };
   replace(zlib, {
     deflateRawSync: deflate,
-    deflateRaw: (data: Uint8Array, options: ZlibOptions, done: (error: Error | null, result: Buffer) => void) =>
-      pool(data.length, () => done(null, deflate(data, options))),
+    deflateRaw: (
+      data: Uint8Array,
+      options: ZlibOptions,
+      done: (error: Error | null, result: Buffer) => void,
+    ) => pool(data.length, () => done(null, deflate(data, options))),
     createInflateRaw: (options: ZlibOptions) => new PooledInflate(options),
   });
   syncBuiltinESMExports();
@@ -93,7 +101,8 @@ class PooledInflate extends Transform {
   #goOn: (() => void) | null = null;
 
   constructor(options: ZlibOptions) {
-    super();
+    // The default differs between versions of Node.js
+    super({ readableHighWaterMark: 16 * 1024, writableHighWaterMark: 16 * 1024 });
     this.#options = options;
     this.#chunkSize = options.chunkSize ?? 16 * 1024;
   }
