@@ -14,6 +14,8 @@ export interface FoundClass {
   readonly row: string | null;
   /** The shortest program that was found to show it. */
   readonly program: Program;
+  /** It shows it in a process of its own too, not only after other programs. */
+  readonly alone: boolean;
   /** Seconds, and programs, until it was found first. */
   readonly seconds: number;
   readonly programs: number;
@@ -28,6 +30,8 @@ export interface CampaignOptions {
   readonly programs: number;
   /** Goes on after a finding. */
   readonly survey: boolean;
+  /** Only findings of this row count. */
+  readonly row: string | undefined;
   readonly shrink: boolean;
   readonly onFound: (found: FoundClass) => void;
 }
@@ -59,7 +63,7 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
   for (let batch = 0; !over(); batch++) {
     const seed = (options.seed + batch * 7919) | 0;
     let target: string | null = null;
-    let first: Omit<FoundClass, 'program' | 'row'> | null = null;
+    let first: Omit<FoundClass, 'program' | 'row' | 'alone'> | null = null;
     let shortest: Program | null = null;
     let shrinkUntil = 0;
     const holds = async (program: Program): Promise<boolean> => {
@@ -73,7 +77,9 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
       count++;
       const outcome = await laboratory.run(program);
       hashes.push(hashOf(outcome.trace));
-      const finding = outcome.findings.find((one) => !known.has(keyOf(one)));
+      const finding = outcome.findings.find(
+        (one) => !known.has(keyOf(one)) && (options.row === undefined || rowOf(one, program) === options.row),
+      );
       if (finding === undefined) return true;
       target = keyOf(finding);
       shortest = program;
@@ -91,10 +97,12 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
         async (program) => elapsed() < until && keysOf(await laboratory.run(program)).includes(key),
       );
     }
+    laboratory.renew();
+    const alone = keysOf(await laboratory.run(shortest)).includes(target);
     // How long it took to shorten depends on the machine; what follows must not
     laboratory.renew();
-    const { finding, ...rest } = first as Omit<FoundClass, 'program' | 'row'>;
-    const one: FoundClass = { finding, ...rest, program: shortest, row: rowOf(finding, shortest) };
+    const { finding, ...rest } = first as Omit<FoundClass, 'program' | 'row' | 'alone'>;
+    const one: FoundClass = { finding, ...rest, program: shortest, row: rowOf(finding, shortest), alone };
     known.add(target);
     found.push(one);
     options.onFound(one);

@@ -8,9 +8,17 @@
 import FakeTimers from '@sinonjs/fake-timers';
 
 const realSetImmediate = setImmediate;
+const realClearImmediate = clearImmediate;
 
 /** Turns without a timer after which nothing more can happen: streams of Node.js may take a few. */
 const IDLE_TURNS = 4;
+
+/** Turns at the same moment, after which nothing but a loop without an end goes on. */
+const SPINNING = 20_000;
+
+interface Immediate {
+  readonly run: () => void;
+}
 
 /** Something that happens outside of the library under test: on the network, in the thread pool, in the program. */
 interface SimulatedEvent {
@@ -26,15 +34,23 @@ export type Stop = 'done' | 'idle' | 'time';
 export class VirtualClock {
   /** Exceptions thrown by timers of the library, which a real event loop would report as uncaught. */
   onException: (error: unknown) => void = () => {};
+  /** Time does not move any more, as something happens in each turn. */
+  onSpin: () => void = () => {};
   readonly #timers: ReturnType<typeof FakeTimers.install>;
   readonly #realNow: () => number;
   /** Simulated events: a binary heap, ordered by time, then by when they were scheduled. */
   readonly #events: SimulatedEvent[] = [];
+  #immediates: Immediate[] = [];
   #order = 0;
+  /** Turns since time moved. */
+  #standing = 0;
   /** When the one fake timer that stands for all simulated events is due. */
   #wakeAt = Number.POSITIVE_INFINITY;
   /** Clears that timer. */
   #wake: (() => void) | null = null;
+  /** The event that ends {@link run}. */
+  #limit: SimulatedEvent | null = null;
+  #timeOver = false;
   #cost = 0;
   #spent = 0;
 
@@ -42,17 +58,18 @@ export class VirtualClock {
     this.#realNow = performance.now.bind(performance);
     this.#timers = FakeTimers.install({
       now: 0,
-      toFake: [
-        'setTimeout',
-        'clearTimeout',
-        'setInterval',
-        'clearInterval',
-        'setImmediate',
-        'clearImmediate',
-        'Date',
-        'performance',
-      ],
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'],
     });
+    // Those of fake-timers take a millisecond when a timer sets them
+    const fake = (run: (...values: unknown[]) => void, ...values: unknown[]): Immediate => {
+      const immediate: Immediate = { run: () => run(...values) };
+      this.#immediates.push(immediate);
+      return immediate;
+    };
+    globalThis.setImmediate = fake as unknown as typeof setImmediate;
+    globalThis.clearImmediate = ((immediate: Immediate | undefined): void => {
+      this.#immediates = this.#immediates.filter((one) => one !== immediate);
+    }) as unknown as typeof clearImmediate;
     performance.now = (): number => {
       this.#spent += this.#cost;
       return this.#timers.now + this.#spent;
@@ -66,17 +83,19 @@ export class VirtualClock {
 
   /** Timers and immediates of the library that have not fired and were not cleared. */
   get libraryTimers(): number {
-    return this.#timers.countTimers() - (this.#wake === null ? 0 : 1);
+    return this.#timers.countTimers() + this.#immediates.length - (this.#wake === null ? 0 : 1);
   }
 
   /** Simulated events still to come. */
   get pendingEvents(): number {
-    return this.#events.length;
+    return this.#events.length - (this.#limit === null ? 0 : 1);
   }
 
   /** Each look at `performance.now()` moves it on by `cost` ms: computing takes time. */
   set cost(cost: number) {
     this.#cost = cost;
+    // A fraction that an earlier program left would round the times of this one differently
+    this.#spent = Math.ceil(this.#spent);
   }
 
   /** Calls `run` in `delay` ms, in a turn of its own. */
@@ -106,35 +125,70 @@ export class VirtualClock {
     return new Promise((resolve) => {
       let idle = 0;
       const turn = (): void => {
-        const stop = this.#stop(done, limit);
+        const stop = this.#stop(done);
         idle = stop === 'idle' ? idle + 1 : 0;
-        if (stop !== null && (stop !== 'idle' || idle > IDLE_TURNS)) resolve(stop);
-        else {
+        if (stop !== null && (stop !== 'idle' || idle > IDLE_TURNS)) {
+          this.#clearLimit();
+          resolve(stop);
+        } else {
           if (stop === null) this.#fire();
           realSetImmediate(turn);
         }
       };
+      // An event of its own, so that no later timer is fired before
+      const event = {
+        at: Math.max(this.now, limit),
+        order: this.#order++,
+        run: (): void => {
+          this.#limit = null;
+          this.#timeOver = true;
+        },
+      };
+      this.#timeOver = false;
+      this.#limit = event;
+      this.#push(event);
+      this.#arm();
       realSetImmediate(turn);
     });
   }
 
-  #stop(done: () => boolean, limit: number): Stop | null {
+  #clearLimit(): void {
+    if (this.#limit === null) return;
+    const rest = this.#events.filter((event) => event !== this.#limit);
+    this.#limit = null;
+    this.#events.length = 0;
+    for (const event of rest) this.#push(event);
+    this.#disarm();
+    this.#arm();
+  }
+
+  #stop(done: () => boolean): Stop | null {
     if (done()) return 'done';
-    if (this.#timers.countTimers() === 0) return 'idle';
-    return this.now > limit ? 'time' : null;
+    if (this.#timeOver) return 'time';
+    return this.libraryTimers === 0 && this.pendingEvents === 0 ? 'idle' : null;
   }
 
   #fire(): void {
+    const { now } = this;
     try {
-      this.#timers.next();
+      const immediate = this.#immediates.shift();
+      if (immediate === undefined) this.#timers.next();
+      else immediate.run();
     } catch (error) {
       this.onException(error);
     }
+    this.#standing = this.now === now ? this.#standing + 1 : 0;
+    if (this.#standing % SPINNING !== SPINNING - 1) return;
+    this.onSpin();
+    // The loop is left alone, so that the program ends
+    this.#immediates = [];
   }
 
   /** Restores the clock of the process. */
   uninstall(): void {
     this.#timers.uninstall();
+    globalThis.setImmediate = realSetImmediate;
+    globalThis.clearImmediate = realClearImmediate;
     performance.now = this.#realNow;
   }
 

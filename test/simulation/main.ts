@@ -1,5 +1,5 @@
 /** `npm run simulate`: see the usage below. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -19,6 +19,7 @@ Runs random programs over an in-memory network in virtual time, and checks what 
   --expect-failure  stops at the first finding, does not shorten it, and asks for no coverage
   --row X-01        only findings of this row count
   --replay P        runs one program: as a finding prints it, or a file of test/simulation/found
+  --save            stores the programs that failed in test/simulation/found
   --trace           prints everything that happens in it
 
 Exit status: 0 no finding, 1 a finding or an unreached cell, 2 could not run.`;
@@ -44,10 +45,10 @@ async function simulate(): Promise<number> {
       seed,
       seconds: options.seconds,
       programs: options.programs,
-      survey: options.survey || options.row !== undefined,
+      survey: options.survey,
+      row: options.row,
       shrink: !options.expectFailure,
-      onFound: printFound,
-      ...(options.row !== undefined && { row: options.row }),
+      onFound,
     });
   } finally {
     laboratory.close();
@@ -85,10 +86,19 @@ async function replay(text: string): Promise<number> {
   }
 }
 
-function printFound({ finding, program, programs, row, seconds, seed }: FoundClass): void {
+function onFound(found: FoundClass): void {
+  printFound(found);
+  if (!options.save) return;
+  const { finding, program, row } = found;
+  const name = `${row ?? 'other'} ${keyOf(finding)}`.replaceAll(/[^\w-]+/g, '-').slice(0, 80);
+  const stored = { row, failed: keyOf(finding), program };
+  writeFileSync(join('test/simulation/found', `${name}.json`), `${JSON.stringify(stored, null, 2)}\n`);
+}
+
+function printFound({ alone, finding, program, programs, row, seconds, seed }: FoundClass): void {
   console.log(`
 FAILED ${keyOf(finding)}${row === null ? '' : ` (${row})`} ${finding.detail}
-found after ${seconds.toFixed(1)} s, ${programs} programs, seed ${seed}; shortest program, ${lengthOf(program)} long:
+found after ${seconds.toFixed(1)} s, ${programs} programs, seed ${seed}; shortest program, ${lengthOf(program)} long${alone ? '' : ' (it fails only after other programs)'}:
 ${show(program)}
 --replay ${encode(program)}`);
 }
@@ -126,6 +136,7 @@ function readOptions(): {
   readonly expectFailure: boolean;
   readonly row: string | undefined;
   readonly replay: string | undefined;
+  readonly save: boolean;
   readonly trace: boolean;
 } {
   try {
@@ -140,6 +151,7 @@ function readOptions(): {
         'expect-failure': { type: 'boolean', default: false },
         row: { type: 'string' },
         replay: { type: 'string' },
+        save: { type: 'boolean', default: false },
         trace: { type: 'boolean', default: false },
         help: { type: 'boolean' },
       },
@@ -154,7 +166,7 @@ function readOptions(): {
     if (!(seconds > 0)) throw new Error('Expected --minutes and --seconds to be numbers over 0');
     if (!(programs > 0)) throw new Error(`Expected --programs to be a number over 0: ${values.programs}`);
     if (!Number.isSafeInteger(seed)) throw new Error(`Expected --seed to be a whole number: ${values.seed}`);
-    const { library, replay: program, row, survey, trace } = values;
+    const { library, replay: program, row, save, survey, trace } = values;
     const expectFailure = values['expect-failure'];
     return {
       // A number of programs has no limit in time
@@ -166,6 +178,7 @@ function readOptions(): {
       expectFailure,
       row,
       replay: program,
+      save,
       trace,
     };
   } catch (error) {

@@ -84,6 +84,7 @@ function watch(world: World, clock: VirtualClock): () => void {
   process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection');
   process.on('uncaughtException', onException).on('unhandledRejection', onRejection);
   clock.onException = onException;
+  clock.onSpin = () => world.report('spin', 'the event loop turns without an end');
   return () => {
     process.off('uncaughtException', onException).off('unhandledRejection', onRejection);
     for (const listener of others.uncaughtException) process.on('uncaughtException', listener);
