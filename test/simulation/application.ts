@@ -219,6 +219,7 @@ export class Application {
     if (end.plan.consumer.mode === 'events') return;
     if (!end.consuming) end.lifeCycle.on('consumer arrives');
     end.consuming = true;
+    end.pulled = true;
     const { signal } = this.#signal(abort);
     if (!awaited) {
       end.left = true;
@@ -238,13 +239,12 @@ export class Application {
     const { end, ws } = this;
     end.lifeCycle.on('resume()');
     end.paused = false;
-    const pulled = end.plan.consumer.mode === 'iterate' || end.plan.consumer.mode === 'receive';
     try {
       ws.resume();
       // Without a listener, messages are read and dropped
       if (!end.consuming) end.left = true;
     } catch (error) {
-      if (!(pulled && isLawful(error))) this.#world.report('threw', `resume ${signatureOf(error)}`);
+      if (!(end.pulled && isLawful(error))) this.#world.report('threw', `resume ${signatureOf(error)}`);
     }
   }
 

@@ -14,6 +14,7 @@ export function consume(world: World, end: End, ws: WebSocketConnection): void {
     return;
   }
   arrive(end);
+  end.pulled = true;
   const work = mode === 'iterate' ? iterate(world, end, ws) : receiveAll(world, end, ws);
   world.promises.track(`${mode} loop`, work, true, (error) => isLawful(error));
 }
@@ -25,7 +26,6 @@ function arrive(end: End): void {
 
 /** Adds a listener for messages. */
 export function listen(world: World, end: End, ws: WebSocketConnection): void {
-  const pulled = end.plan.consumer.mode === 'iterate' || end.plan.consumer.mode === 'receive';
   // One listener notes the messages; more of them see the same
   const first = !end.listening;
   try {
@@ -40,7 +40,7 @@ export function listen(world: World, end: End, ws: WebSocketConnection): void {
     arrive(end);
     end.listening = true;
   } catch (error) {
-    if (!(pulled && isLawful(error))) world.report('threw', `on('message') ${signatureOf(error)}`);
+    if (!(end.pulled && isLawful(error))) world.report('threw', `on('message') ${signatureOf(error)}`);
   }
 }
 
@@ -96,8 +96,9 @@ export async function receiveOne(
   ws: WebSocketConnection,
   signal?: AbortSignal,
 ): Promise<MessageReader | null> {
+  const waits = signal?.aborted !== true;
   const second = end.receiving > 0;
-  end.receiving++;
+  if (waits) end.receiving++;
   try {
     const message = await ws.receive(signal === undefined ? {} : { signal });
     if (second && message !== null) world.report('receive', 'two calls of receive() waited at once');
@@ -109,7 +110,7 @@ export async function receiveOne(
     }
     throw error;
   } finally {
-    end.receiving--;
+    if (waits) end.receiving--;
   }
 }
 

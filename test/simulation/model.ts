@@ -56,6 +56,8 @@ export class End {
   terminated = false;
   /** Messages are consumed: a listener was added, or something is read. */
   consuming = false;
+  /** Messages were asked for by `receive()` or iteration: a listener is refused from then on. */
+  pulled = false;
   /** The application left its iteration, or its consumer failed. */
   left = false;
   paused = false;

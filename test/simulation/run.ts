@@ -21,6 +21,8 @@ export interface Outcome {
 
 /** Milliseconds in which everything under way must come to rest, while the network works. */
 const SETTLE = 120_000;
+/** Milliseconds for what was only scheduled for the next turns. */
+const LAST = 20;
 /** Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the program. */
 const ENDING = 60_000;
 
@@ -51,6 +53,7 @@ export async function runProgram(
     await endAll(world, ends);
     clock.cost = 0;
     await clock.run(() => jobs === 0 && clock.pendingEvents === 0, clock.now + SETTLE);
+    await clock.run(() => false, clock.now + LAST);
     await realTurn();
     world.finish();
     for (const end of ends) checkEnd(world, end);

@@ -27,6 +27,7 @@ const real = {
   randomFillSync: crypto.randomFillSync,
   randomBytes: crypto.randomBytes,
   getRandomValues: globalThis.crypto.getRandomValues,
+  createDeflateRaw: zlib.createDeflateRaw,
   deflateRaw: zlib.deflateRaw,
   deflateRawSync: zlib.deflateRawSync,
   createInflateRaw: zlib.createInflateRaw,
@@ -73,6 +74,7 @@ export function installStubs(): () => void {
       options: ZlibOptions,
       done: (error: Error | null, result: Buffer) => void,
     ) => pool(data.length, () => done(null, deflate(data, options))),
+    createDeflateRaw: (options: ZlibOptions) => new PooledDeflate(options),
     createInflateRaw: (options: ZlibOptions) => new PooledInflate(options),
   });
   syncBuiltinESMExports();
@@ -83,6 +85,38 @@ export function installStubs(): () => void {
     replace(zlib, streams);
     syncBuiltinESMExports();
   };
+}
+
+/** The default differs between versions of Node.js. */
+const bufferSizes = { readableHighWaterMark: 16 * 1024, writableHighWaterMark: 16 * 1024 };
+
+/** `zlib.DeflateRaw` as far as a library uses it: reads what is written when the pool gets to it, gives all at the end. */
+class PooledDeflate extends Transform {
+  readonly #options: ZlibOptions;
+  readonly #input: Buffer[] = [];
+
+  constructor(options: ZlibOptions) {
+    super(bufferSizes);
+    this.#options = options;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    pool(chunk.length, () => {
+      if (this.destroyed) return;
+      this.#input.push(Buffer.from(chunk));
+      done();
+    });
+  }
+
+  override _flush(done: TransformCallback): void {
+    pool(0, () => {
+      if (this.destroyed) return;
+      const output = deflate(Buffer.concat(this.#input), this.#options);
+      const size = this.#options.chunkSize ?? 16 * 1024;
+      for (let at = 0; at < output.length; at += size) this.push(output.subarray(at, at + size));
+      done();
+    });
+  }
 }
 
 /**
@@ -101,8 +135,7 @@ class PooledInflate extends Transform {
   #goOn: (() => void) | null = null;
 
   constructor(options: ZlibOptions) {
-    // The default differs between versions of Node.js
-    super({ readableHighWaterMark: 16 * 1024, writableHighWaterMark: 16 * 1024 });
+    super(bufferSizes);
     this.#options = options;
     this.#chunkSize = options.chunkSize ?? 16 * 1024;
   }

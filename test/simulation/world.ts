@@ -158,7 +158,8 @@ export class World {
     }
     ws.on('error', (error) => {
       this.trace(end, `error ${signatureOf(error)}`);
-      if (end.info !== null) this.report('event after close', 'error');
+      // A listener for `close` may fail, and that is reported
+      if (end.info !== null && !(error instanceof OwnError)) this.report('event after close', 'error');
       this.#failed(end, error);
       return this.react(end, 'error');
     });
