@@ -51,10 +51,11 @@ export type {
   MessageEncoder,
 } from './protocol/extension.js';
 export type { PreparedMessage } from './protocol/prepared-message.js';
-export { type AcceptOptions, type Authentication, accept } from './server/accept.js';
-export {
-  type CloseOptions,
-  WebSocketServer,
-  type WebSocketServerEvents,
-  type WebSocketServerOptions,
-} from './server/websocket-server.js';
+export { accept, isUpgrade } from './server/accept.js';
+export type { AcceptOptions, Authentication } from './server/accept-options.js';
+export type { BroadcastOptions, BroadcastResult } from './server/broadcast-options.js';
+export type { HttpServer } from './server/dispatcher.js';
+export type { RequestContext } from './server/request-context.js';
+export type { WebSocketServerEvents } from './server/server-events.js';
+export type { CloseOptions, WebSocketServerOptions } from './server/server-options.js';
+export { WebSocketServer } from './server/websocket-server.js';

@@ -61,7 +61,7 @@ export const scenarios: readonly Scenario[] = [
     [
       'C-10',
       'a redirect to another host or port',
-      'Authorization, Cookie, Proxy-Authorization are not sent on',
+      'Authorization, Cookie, Proxy-Authorization and all other fields of the application are not sent on',
     ],
     ['C-11', 'a redirect from wss to ws', 'refused'],
     ['C-12', 'a URL with a bad scheme, a fragment, a bad port', 'SyntaxError before any connection'],
@@ -220,6 +220,11 @@ export const scenarios: readonly Scenario[] = [
       'CPU in proportion to the bytes; 1007 or the empty message',
     ],
     [
+      'X-14',
+      'an upgrade for a path that nobody serves, then a reset; other upgrade listeners that write nothing',
+      'an error listener at once; 404 after handshakeTimeout, destroyed',
+    ],
+    [
       'X-15',
       "maxMessageSize: Infinity and text over V8's string limit",
       '1009, no exception in the event loop',
@@ -235,9 +240,35 @@ export const scenarios: readonly Scenario[] = [
       'nothing after close; close and closed agree',
     ],
     [
+      'X-18',
+      'a redirect to another origin',
+      'only the fields of the handshake itself, no certificate; with an agent a HandshakeError that says so',
+    ],
+    [
+      'X-19',
+      'two extensions configured and offered; a server that takes both',
+      'one is agreed on; HandshakeError, socket destroyed',
+    ],
+    [
+      'X-20',
+      'status 204 with a body; FIN during authenticate; 401, then RST; an abort while a refusal is read; 30 calls on one AbortSignal',
+      'no body; signal aborted; status 401; the reason of the signal; no warning',
+    ],
+    ['X-21', 'text and close reason of a peer with terminal escapes, in sluice connect', 'printed harmless'],
+    [
       'X-22',
       'a listener that transfers data.buffer to another thread',
       'an error or nothing, never the silence or the bytes of others',
+    ],
+    [
+      'X-23',
+      'an https page of the same host on a plain request; an http page at a TLS server; trustProxy; encrypted: false',
+      'accepted; 403; X-Forwarded-Proto and -Host decide; not over TLS',
+    ],
+    [
+      'X-24',
+      'connect() in an instrumented process; with the agent of a proxy',
+      'connects, the fields of the trace are sent; the agent sees Upgrade and sends CONNECT',
     ],
     [
       'X-25',

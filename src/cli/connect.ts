@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { CloseCode, connect, type WebSocketConnection } from '../index.js';
-import { describeError, type Io, UsageError } from './io.js';
+import { describeError, harmless, type Io, UsageError } from './io.js';
 
 const help = `Usage: sluice connect <url> [options]
 
 Connects to a WebSocket server (ws:, wss:, http:, https: or ws+unix:). Each line of the input is sent as
 a message; what comes is printed: text with a newline, bytes as they are into a pipe and as a dump on a
-terminal. At the end of the input the connection is closed, once nothing came for a while.
+terminal, where control characters of a text are shown as \\x1b. At the end of the input the connection is
+closed, once nothing came for a while.
 
   -H, --header 'Name: value'   one more request header field; may be repeated
   --subprotocol <name>         a subprotocol to offer; may be repeated
@@ -60,7 +61,7 @@ export async function connectVerb(argv: readonly string[], io: Io): Promise<numb
   }).catch((error: unknown) => {
     throw error instanceof SyntaxError ? new UsageError(describeError(error)) : error;
   });
-  const protocol = ws.subprotocol === '' ? '' : `, subprotocol ${ws.subprotocol}`;
+  const protocol = ws.subprotocol === '' ? '' : `, subprotocol ${harmless(ws.subprotocol)}`;
   io.stderr.write(`connected to ${url}${protocol}\n`);
   return talk(ws, io, values.binary, Number(values.wait));
 }
@@ -84,7 +85,7 @@ async function talk(ws: WebSocketConnection, io: Io, binary: boolean, wait: numb
   io.signal.removeEventListener('abort', interrupted);
   io.stdin.destroy();
   await Promise.all([printing, sending]);
-  io.stderr.write(`closed with ${code}${reason && ` ${reason}`}\n`);
+  io.stderr.write(`closed with ${code}${reason && ` ${harmless(reason)}`}\n`);
   if (failed) return 1;
   return cleanCodes.includes(code) ? 0 : 3;
 }
@@ -119,8 +120,11 @@ async function* linesOf(input: Readable): AsyncGenerator<Buffer> {
 
 async function print(ws: WebSocketConnection, io: Io, idle: IdleTimer): Promise<void> {
   for await (const message of ws) {
-    if (message.type === 'text') await write(io, `${await message.text()}\n`);
-    else if (io.stdout.isTTY) await write(io, dump(await message.bytes()));
+    if (message.type === 'text') {
+      const text = await message.text();
+      // A pipe gets what came, byte for byte; a terminal would obey the escapes in it
+      await write(io, `${io.stdout.isTTY ? harmless(text, true) : text}\n`);
+    } else if (io.stdout.isTTY) await write(io, dump(await message.bytes()));
     else for await (const chunk of message) await write(io, chunk);
     idle.touch();
   }

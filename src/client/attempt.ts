@@ -14,18 +14,20 @@ import type { HeaderRecord } from '../handshake/fields.js';
 import type { WebSocketUri } from '../handshake/uri.js';
 import type { ResolvedConnectOptions } from './options.js';
 
-/** The server switched protocols: the socket, and what was read behind the response. */
+/** The server switched protocols: the socket, and what was read after the response. */
 export interface Switched extends Agreement {
   readonly socket: Duplex;
   readonly head: Buffer;
 }
 
-/** What is kept of the body of a refusal, in bytes. */
-const MOST_BODY = 4096;
+/** Bytes of the body of a refusal that are kept. */
+const MAX_BODY = 4096;
 
 /**
  * Asks a server to switch protocols. Rejects with a HandshakeError: with status, headers and the start of the
- * body when it refused, with status 0 when no answer came; with the reason of the signal when that aborts.
+ * body when it refused, with status 0 when no answer came; with the reason of `signal` when that aborts. When
+ * it aborts while the body of a refusal is read, the refusal counts, unless it is the application that
+ * aborted.
  */
 export function attempt(
   uri: WebSocketUri,
@@ -33,8 +35,8 @@ export function attempt(
   options: ResolvedConnectOptions,
   signal: AbortSignal,
 ): Promise<Switched> {
-  const { subprotocols, extensions, tls, agent } = options;
-  const offer: ClientOffer = { key: makeKey(), subprotocols, extensions };
+  const { subprotocols, requireSubprotocol, extensions, tls, agent } = options;
+  const offer: ClientOffer = { key: makeKey(), subprotocols, requireSubprotocol, extensions };
   const request = (uri.secure ? https : http).request({
     ...(uri.secure && tls),
     host: uri.hostname,
@@ -43,9 +45,11 @@ export function attempt(
     ...(uri.socketPath !== undefined && { socketPath: uri.socketPath }),
     agent: agent ?? false,
     setHost: false,
-    headers: requestFields(uri.host, offer, headers).flat(),
+    // Agents and instrumentation look fields up by name, and add some: neither works on a flat list
+    headers: toHeaders(requestFields(uri.host, offer, headers)),
   });
   return new Promise<Switched>((resolve, reject) => {
+    let refused = false;
     const aborted = (): void => {
       request.destroy();
       reject(signal.reason);
@@ -57,13 +61,12 @@ export function attempt(
     };
     signal.addEventListener('abort', aborted);
     // For good: a socket may fail at any time until its connection listens
-    request.on('error', (cause) =>
-      fail(
-        new HandshakeError(0, `Could not connect to ${uri.socketPath ?? uri.host}: ${cause.message}`, {
-          cause,
-        }),
-      ),
-    );
+    request.on('error', (cause) => {
+      // What came of the refusal counts, however its connection ended
+      if (refused) return;
+      const target = uri.socketPath ?? uri.host;
+      fail(new HandshakeError(0, `Could not connect to ${target}: ${cause.message}`, { cause }));
+    });
     request.on('upgrade', (response, socket, head) => {
       signal.removeEventListener('abort', aborted);
       try {
@@ -84,8 +87,10 @@ export function attempt(
       }
     });
     request.on('response', (response) => {
+      refused = true;
       signal.removeEventListener('abort', aborted);
       readStart(response, signal).then((body) => {
+        if (options.signal?.aborted) return fail(options.signal.reason);
         const { statusCode: status = 0, headers } = response;
         fail(
           new HandshakeError(status, `The server refused to switch protocols: ${status}`, { headers, body }),
@@ -96,6 +101,17 @@ export function attempt(
   });
 }
 
+/** A record as `node:http` takes it: in order, a repeated name once with all of its values. */
+function toHeaders(fields: readonly [name: string, value: string][]): Record<string, string | string[]> {
+  const headers = new Map<string, [name: string, value: string | string[]]>();
+  for (const [name, value] of fields) {
+    const field = headers.get(name.toLowerCase());
+    if (field === undefined) headers.set(name.toLowerCase(), [name, value]);
+    else field[1] = [field[1], value].flat();
+  }
+  return Object.fromEntries(headers.values());
+}
+
 /** The start of a body, for as long as there is time. */
 function readStart(response: http.IncomingMessage, signal: AbortSignal): Promise<string> {
   return new Promise((resolve) => {
@@ -103,13 +119,13 @@ function readStart(response: http.IncomingMessage, signal: AbortSignal): Promise
     let size = 0;
     const done = (): void => {
       signal.removeEventListener('abort', done);
-      resolve(Buffer.concat(chunks).subarray(0, MOST_BODY).toString());
+      resolve(Buffer.concat(chunks).subarray(0, MAX_BODY).toString());
     };
     signal.addEventListener('abort', done);
     response.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size >= MOST_BODY) done();
+      if (size >= MAX_BODY) done();
     });
     response.on('error', done).on('close', done);
   });

@@ -1,6 +1,8 @@
 /** RFC 6455 §4.1: a client opens a connection. */
 import { Socket } from 'node:net';
+import { onAbort } from '../connection/abort.js';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
+import { deadline } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
 import { parseUri } from '../handshake/uri.js';
 import { type ConnectOptions, resolveConnectOptions } from './options.js';
@@ -10,8 +12,8 @@ import { follow } from './redirect.js';
  * Opens a connection to a `ws:`, `wss:`, `http:` or `https:` URL, or to a Unix socket
  * (`ws+unix:/path/to/socket:/resource`). A user in the URL is sent as basic authentication.
  *
- * Rejects with a SyntaxError for the URL, and a TypeError or RangeError for an option, before anything is sent;
- * with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` behind
+ * Rejects with a SyntaxError for the URL, and a TypeError or RangeError for an option, before anything is
+ * sent; with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` after
  * `handshakeTimeout`, the reason of `signal` when that aborts.
  *
  * @example
@@ -27,11 +29,10 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
   const { signal, handshakeTimeout, connection } = resolved;
   signal?.throwIfAborted();
   const controller = new AbortController();
-  const aborted = (): void => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', aborted);
-  const timer = setTimeout(() => {
+  const stop = onAbort(signal, (reason) => controller.abort(reason));
+  const cancel = deadline(handshakeTimeout, () => {
     controller.abort(new TimeoutError(`The opening handshake took more than ${handshakeTimeout} ms`));
-  }, handshakeTimeout);
+  });
   try {
     const { socket, head, subprotocol, extensions } = await follow(
       String(url),
@@ -40,15 +41,20 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
       controller.signal,
     );
     if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
-    return new WebSocketConnection(socket, {
-      role: 'client',
-      options: connection,
-      subprotocol,
-      extensions,
-      head,
-    });
+    try {
+      return new WebSocketConnection(socket, {
+        role: 'client',
+        options: connection,
+        subprotocol,
+        extensions,
+        head,
+      });
+    } catch (error) {
+      socket.on('error', () => {}).destroy();
+      throw error;
+    }
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', aborted);
+    cancel();
+    stop();
   }
 }

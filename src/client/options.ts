@@ -20,29 +20,41 @@ import type { ExtensionFactory } from '../protocol/extension.js';
 export interface ConnectOptions extends ConnectionOptions {
   /** Subprotocols to offer, best first (RFC 6455 §1.9). Default none. */
   readonly subprotocols?: string | readonly string[];
+  /**
+   * Whether a server that agrees to none of the `subprotocols` fails the handshake, as in browsers; with
+   * false, the connection has an empty `subprotocol` then. Default true.
+   */
+  readonly requireSubprotocol?: boolean;
   /** More request header fields: a record, or pairs such as those of `Headers`. Default none. */
   readonly headers?: HeaderRecord | Iterable<readonly [name: string, value: string]>;
   /** The `Origin` field, which browsers send (§10.2). Default none. */
   readonly origin?: string;
   /**
-   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is in the
-   * README. Default false.
+   * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is
+   * in the README. Default false.
    */
   readonly compression?: boolean | PermessageDeflateOptions;
-  /** Other extensions to offer, best first (§9.1). Default none. */
+  /** Other extensions to offer, best first (§9.1); a server may choose one. Default none. */
   readonly extensions?: readonly ExtensionFactory[];
   /** Aborts the opening handshake; of no effect on the open connection. */
   readonly signal?: AbortSignal;
-  /** Milliseconds for the opening handshake, redirects included; a `TimeoutError` beyond. Default 10_000. */
+  /**
+   * Milliseconds for the opening handshake, redirects included; a `TimeoutError` beyond. An answer that
+   * arrives while this process itself stands still is in time. Default 10_000.
+   */
   readonly handshakeTimeout?: number;
   /** Options of `tls.connect()`, such as `ca`, `cert`, `key`, `servername`, `rejectUnauthorized`. */
   readonly tls?: TlsOptions;
-  /** Makes the socket, such as that of a proxy. Default: a socket of its own. */
+  /**
+   * Makes the socket, such as that of a proxy; it sees the header fields, `Upgrade` too. Default: a socket of
+   * its own.
+   */
   readonly agent?: Agent;
   /**
-   * Redirects to follow. Behind one to another scheme, host or port, `Authorization`, `Cookie` and
-   * `Proxy-Authorization`, the user of the URL, and the certificate of `tls` are left out; none leads from
-   * `wss:` to `ws:`. Default 0.
+   * Redirects to follow. To another scheme, host or port go the fields of the handshake itself, subprotocols
+   * and extensions included, and nothing else: not `headers`, not `origin`, not the user of the URL; of
+   * `tls`, only how servers are reached and checked, no certificate. With `agent` such a redirect is refused,
+   * and none leads from `wss:` to `ws:`. Default 0.
    */
   readonly maxRedirects?: number;
 }
@@ -51,6 +63,7 @@ export interface ConnectOptions extends ConnectionOptions {
 export interface ResolvedConnectOptions {
   readonly connection: ResolvedConnectionOptions;
   readonly subprotocols: readonly string[];
+  readonly requireSubprotocol: boolean;
   readonly headers: HeaderRecord;
   readonly extensions: readonly ExtensionFactory[];
   readonly signal: AbortSignal | undefined;
@@ -63,6 +76,7 @@ export interface ResolvedConnectOptions {
 const optionNames = [
   ...connectionOptionNames,
   'subprotocols',
+  'requireSubprotocol',
   'headers',
   'origin',
   'compression',
@@ -77,16 +91,20 @@ const optionNames = [
 /** Checks the options; throws a TypeError or RangeError by name. */
 export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectOptions {
   checkNames(options, optionNames);
-  const { subprotocols = [], extensions = [], origin, tls = {} } = options;
+  const { subprotocols = [], requireSubprotocol = true, extensions = [], origin, tls = {} } = options;
   const offered = typeof subprotocols === 'string' ? [subprotocols] : subprotocols;
   checkSubprotocols(offered);
   if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
   if (tls === null || typeof tls !== 'object') throw new TypeError(`Option tls is not an object: ${tls}`);
+  if (typeof requireSubprotocol !== 'boolean') {
+    throw new TypeError(`Option requireSubprotocol is not a boolean: ${String(requireSubprotocol)}`);
+  }
   const headers = toRecord(options.headers ?? {});
   checkExtraHeaders(headers);
   return {
     connection: resolveConnectionOptions(options),
     subprotocols: offered,
+    requireSubprotocol,
     headers: origin === undefined ? headers : { ...headers, Origin: checkFieldValue('Origin', origin) },
     extensions: [...compressionExtensions(options.compression), ...extensions],
     signal: options.signal,

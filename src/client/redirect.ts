@@ -1,11 +1,14 @@
 /**
- * Redirects of the opening handshake, which a client "MAY" follow (RFC 6455 §4.1), and the credentials that stay at
- * home then.
+ * Redirects of the opening handshake, which a client "MAY" follow (RFC 6455 §4.1), and what is sent there.
  *
- *     from        to                         Authorization, Cookie, Proxy-Authorization, user, certificate
- *     any         same scheme, host, port    sent again
- *     any         another                    left out
- *     wss, https  ws, http                   refused
+ *     from         to                         option headers, origin, user of the URL    certificate, agent
+ *     any          same scheme, host, port    sent again                                 used again
+ *     any          another                    left out                                   left out; with an agent refused
+ *     wss, https   ws, http                   refused
+ *
+ * An application may put a secret into any field, so that no list of names tells which ones are harmless: to
+ * another origin go the fields of the handshake itself only. An agent may hold a certificate or the password
+ * of a proxy.
  */
 import { HandshakeError } from '../errors.js';
 import type { HeaderRecord } from '../handshake/fields.js';
@@ -14,7 +17,27 @@ import { attempt, type Switched } from './attempt.js';
 import type { ResolvedConnectOptions } from './options.js';
 
 const statuses: readonly number[] = [301, 302, 303, 307, 308];
-const secrets: readonly string[] = ['authorization', 'cookie', 'proxy-authorization'];
+/**
+ * Options of `tls` that hold no secret and no name of the first server: how to reach and check any server.
+ */
+const harmlessTls: readonly string[] = [
+  'ca',
+  'checkServerIdentity',
+  'ciphers',
+  'crl',
+  'ecdhCurve',
+  'family',
+  'hints',
+  'localAddress',
+  'lookup',
+  'maxVersion',
+  'minDHSize',
+  'minVersion',
+  'rejectUnauthorized',
+  'secureOptions',
+  'secureProtocol',
+  'sigalgs',
+];
 
 /** Asks the server, and those that it redirects to. */
 export async function follow(
@@ -33,10 +56,17 @@ export async function follow(
       const location = locationOf(error);
       if (location === undefined || redirects >= options.maxRedirects) throw error;
       const next = resolve(location, base, uri, error as HandshakeError);
-      const same = next.secure === uri.secure && next.host === uri.host;
-      if (!same) current = withoutSecrets(current);
-      base = new URL(location, base).href;
-      uri = same && uri.credentials !== undefined ? { credentials: uri.credentials, ...next } : next;
+      const target = new URL(location, base);
+      if (next.secure === uri.secure && next.host === uri.host) {
+        uri = uri.credentials === undefined ? next : { credentials: uri.credentials, ...next };
+      } else {
+        if (current.agent !== undefined) throw refusal(error as HandshakeError, agentRefuses, location);
+        current = forAnotherOrigin(current);
+        const { credentials: _, ...rest } = next;
+        uri = rest;
+        target.username = target.password = '';
+      }
+      base = target.href;
     }
   }
 }
@@ -47,10 +77,16 @@ function locationOf(error: unknown): string | undefined {
   return typeof location === 'string' ? location : undefined;
 }
 
+const agentRefuses = 'The server redirected to another origin, for which the option agent is not used';
+
+function refusal(error: HandshakeError, why: string, location: string, cause?: unknown): HandshakeError {
+  const { status, headers, body } = error;
+  return new HandshakeError(status, `${why}: ${location}`, { headers, body, cause });
+}
+
 function resolve(location: string, base: string, from: WebSocketUri, error: HandshakeError): WebSocketUri {
   const refuse = (why: string, cause?: unknown): never => {
-    const { status, headers, body } = error;
-    throw new HandshakeError(status, `${why}: ${location}`, { headers, body, cause });
+    throw refusal(error, why, location, cause);
   };
   if (from.socketPath !== undefined) return refuse('The server of a Unix socket redirected');
   let next: WebSocketUri;
@@ -70,8 +106,7 @@ function authorized(headers: HeaderRecord, credentials: string | undefined): Hea
   return { ...headers, Authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
 }
 
-function withoutSecrets(options: ResolvedConnectOptions): ResolvedConnectOptions {
-  const { cert: _cert, key: _key, pfx: _pfx, ...tls } = options.tls;
-  const headers = Object.entries(options.headers).filter(([name]) => !secrets.includes(name.toLowerCase()));
-  return { ...options, tls, headers: Object.fromEntries(headers) };
+function forAnotherOrigin(options: ResolvedConnectOptions): ResolvedConnectOptions {
+  const tls = Object.entries(options.tls).filter(([name]) => harmlessTls.includes(name));
+  return { ...options, tls: Object.fromEntries(tls), headers: {} };
 }

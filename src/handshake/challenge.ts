@@ -5,12 +5,17 @@ import { hash, randomBytes } from 'node:crypto';
 /** §1.3: no server that does not know the protocol would join a key with this. */
 const guid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-/** A new value of `Sec-WebSocket-Key`: "a randomly selected 16-byte value that has been base64-encoded" (§4.1). */
+/**
+ * A new value of `Sec-WebSocket-Key`: "a randomly selected 16-byte value that has been base64-encoded"
+ * (§4.1).
+ */
 export function makeKey(): string {
   return randomBytes(16).toString('base64');
 }
 
-/** The value of `Sec-WebSocket-Accept` for a key: base64 of SHA-1 of the key joined with a constant (§4.2.2). */
+/**
+ * The value of `Sec-WebSocket-Accept` for a key: base64 of SHA-1 of the key joined with a constant (§4.2.2).
+ */
 export function acceptKey(key: string): string {
   return hash('sha1', key + guid, 'base64');
 }

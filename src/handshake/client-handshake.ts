@@ -19,6 +19,8 @@ export interface ClientOffer {
   readonly key: string;
   /** Subprotocols, best first (§1.9). Default none. */
   readonly subprotocols?: readonly string[];
+  /** Whether a server that agrees to none of them fails the handshake, as in browsers. Default true. */
+  readonly requireSubprotocol?: boolean;
   /** Extensions, best first (§9.1). Default none. */
   readonly extensions?: readonly ExtensionFactory[];
 }
@@ -37,11 +39,11 @@ export interface Agreement {
 }
 
 /**
- * The header fields of the request, `Host` first (§4.1 items 4 to 12). `host` is a host name and, unless it is the
- * default one, a port; a `Host` among `headers` takes its place.
+ * The header fields of the request, `Host` first (§4.1 items 4 to 12). `host` is a host name and, unless it
+ * is the default one, a port; a `Host` among `headers` takes its place.
  *
- * @throws TypeError for a subprotocol that is no token or there twice, and for `headers` that hold CR, LF or NUL, or
- *   name a field of the handshake itself.
+ * @throws TypeError for a subprotocol that is no token or there twice, and for `headers` that hold CR, LF or
+ *   NUL, or name a field of the handshake itself.
  */
 export function requestFields(
   host: string,
@@ -76,8 +78,10 @@ export function requestFields(
  *     Upgrade is not "websocket", once                     HandshakeError
  *     Connection has no element "Upgrade"                  HandshakeError
  *     Sec-WebSocket-Accept absent, repeated or wrong       HandshakeError
- *     an extension not offered, refused, or there twice    HandshakeError
+ *     an extension not offered or refused                  HandshakeError
+ *     more than one extension: an endpoint uses one        HandshakeError
  *     a subprotocol not offered, or more than one          HandshakeError
+ *     none, where some were offered                        HandshakeError, unless requireSubprotocol is false
  *
  * @throws HandshakeError with the status and header fields of the response.
  */
@@ -104,13 +108,19 @@ export function checkResponse(response: ResponseHead, offer: ClientOffer): Agree
   if (subprotocol !== undefined && !offer.subprotocols?.includes(subprotocol)) {
     fail(`Server chose a subprotocol that was not offered: ${subprotocol}`);
   }
+  const required = (offer.requireSubprotocol ?? true) && (offer.subprotocols?.length ?? 0) > 0;
+  if (required && subprotocol === undefined) {
+    fail(
+      `Server agreed to no subprotocol, which requireSubprotocol: false allows: ${offer.subprotocols?.join(', ')}`,
+    );
+  }
   return {
     subprotocol: subprotocol ?? '',
     extensions: confirmExtensions(fields, offer.extensions ?? [], fail),
   };
 }
 
-/** §9.1: the response may hold only what was offered, each extension once, and no RSV bit may have two owners. */
+/** §9.1: the response may hold only what was offered; and one extension only, as an endpoint uses no more. */
 function confirmExtensions(
   fields: Fields,
   factories: readonly ExtensionFactory[],
@@ -118,25 +128,14 @@ function confirmExtensions(
 ): readonly Extension[] {
   const value = fields.list('sec-websocket-extensions');
   if (value === undefined) return [];
-  const extensions: Extension[] = [];
+  const elements = parseExtensions(value) ?? fail(`Malformed Sec-WebSocket-Extensions: ${value}`);
+  if (elements.length > 1) return fail(`Server chose more than one extension: ${value}`);
+  const { name, parameters } = elements[0]!;
+  const factory = factories.find((candidate) => candidate.name === name);
+  if (factory === undefined) return fail(`Server chose an extension that was not offered: ${name}`);
   try {
-    let rsv = 0;
-    for (const { name, parameters } of parseExtensions(value) ??
-      fail(`Malformed Sec-WebSocket-Extensions: ${value}`)) {
-      const factory = factories.find((candidate) => candidate.name === name);
-      if (factory === undefined) return fail(`Server chose an extension that was not offered: ${name}`);
-      if (extensions.some((extension) => extension.name === name)) {
-        return fail(`Server chose an extension twice: ${name}`);
-      }
-      const extension = factory.confirm(parameters);
-      extensions.push(extension);
-      if ((rsv & extension.rsv) !== 0) fail(`Server chose extensions that exclude each other: ${value}`);
-      rsv |= extension.rsv;
-    }
+    return [factory.confirm(parameters)];
   } catch (error) {
-    for (const extension of extensions) extension.close();
-    if (error instanceof HandshakeError) throw error;
-    fail(`Server chose extension parameters that do not fit the offer: ${value}`, error);
+    return fail(`Server chose extension parameters that do not fit the offer: ${value}`, error);
   }
-  return extensions;
 }

@@ -1,6 +1,6 @@
 /**
- * RFC 6455 §4.1, §4.2 and §9.1 with RFC 9110 §5: HTTP header fields, as far as the opening handshake needs them.
- * Every scanner walks its input once; no regular expression meets what a peer sent.
+ * RFC 6455 §4.1, §4.2 and §9.1 with RFC 9110 §5: HTTP header fields, as far as the opening handshake needs
+ * them. Every scanner walks its input once; no regular expression meets what a peer sent.
  */
 
 import type { ExtensionParameters } from '../protocol/extension.js';
@@ -15,8 +15,8 @@ export interface ExtensionElement {
 }
 
 /**
- * Header fields of a received message: names without regard to letter case, duplicates kept. They are looked for where
- * they are, which for the few that a handshake needs is less work than an index of all.
+ * Header fields of a received message: names without regard to letter case, duplicates kept. They are looked
+ * for where they are, which for the few that a handshake needs is less work than an index of all.
  */
 export class Fields {
   readonly #raw: readonly string[];
@@ -33,7 +33,9 @@ export class Fields {
     return values;
   }
 
-  /** The value of a field that must not be repeated: `undefined` when it is absent, or there more than once. */
+  /**
+   * The value of a field that must not be repeated: `undefined` when it is absent, or there more than once.
+   */
   single(name: string): string | undefined {
     const i = this.#find(name, 0);
     return i < 0 || this.#find(name, i + 2) >= 0 ? undefined : this.#value(i);
@@ -45,7 +47,9 @@ export class Fields {
     return i >= 0 && this.#find(name, i + 2) >= 0;
   }
 
-  /** The value of a list field: repeated fields are one list (RFC 9110 §5.3). `undefined` when it is absent. */
+  /**
+   * The value of a list field: repeated fields are one list (RFC 9110 §5.3). `undefined` when it is absent.
+   */
   list(name: string): string | undefined {
     return this.#find(name, 0) < 0 ? undefined : this.all(name).join(', ');
   }
@@ -63,7 +67,9 @@ export class Fields {
     });
   }
 
-  /** A plain record without a prototype; repeated fields are joined, except `set-cookie`, which is an array. */
+  /**
+   * A plain record without a prototype; repeated fields are joined, except `set-cookie`, which is an array.
+   */
   toRecord(): Record<string, string | string[]> {
     const record: Record<string, string | string[]> = Object.create(null);
     const cookies: string[] = [];
@@ -97,8 +103,9 @@ export function isToken(text: string): boolean {
 }
 
 /**
- * The elements of a `1#token` list, or `null` when one is empty or not a token. Stricter than RFC 9110 §5.6.1.2,
- * which lets a recipient ignore empty elements: RFC 6455 §4.1 has subprotocols be non-empty strings.
+ * The elements of a `1#token` list, or `null` when one is empty or not a token. Stricter than RFC 9110
+ * §5.6.1.2, which lets a recipient ignore empty elements: RFC 6455 §4.1 has subprotocols be non-empty
+ * strings.
  */
 export function parseTokenList(value: string): string[] | null {
   const tokens = value.split(',').map(trimSpace);
@@ -106,8 +113,9 @@ export function parseTokenList(value: string): string[] | null {
 }
 
 /**
- * Parses `Sec-WebSocket-Extensions`; `null` when it does not follow the grammar of RFC 6455 §9.1, where white space
- * may stand between any two words (the "implied *LWS rule"), and empty elements of the list are ignored.
+ * Parses `Sec-WebSocket-Extensions`; `null` when it does not follow the grammar of RFC 6455 §9.1, where white
+ * space may stand between any two words (the "implied *LWS rule"), and empty elements of the list are
+ * ignored.
  *
  *     extension-list  = 1#extension
  *     extension       = token *( ";" token [ "=" ( token | quoted-string ) ] )
@@ -127,8 +135,8 @@ export function parseExtensions(value: string): ExtensionElement[] | null {
     at = skipSpace(value, at + 1);
     return true;
   };
-  // §9.1: "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST conform to the
-  // 'token' ABNF."
+  // §9.1: "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST conform
+  // to the 'token' ABNF."
   const quoted = (): string | null => {
     let content = '';
     for (let i = at + 1; i < value.length; i++) {
@@ -178,8 +186,8 @@ export function formatExtensions(elements: readonly ExtensionElement[]): string 
 }
 
 /**
- * Names and values of an application's header fields. Throws a TypeError for a name that is no token, and for a value
- * that would start another field or end the head: CR, LF, NUL, and all that is not one byte.
+ * Names and values of an application's header fields. Throws a TypeError for a name that is no token, and for
+ * a value that would start another field or end the head: CR, LF, NUL, and all that is not one byte.
  */
 export function checkHeaders(headers: HeaderRecord): [name: string, value: string][] {
   const fields: [string, string][] = [];
@@ -193,7 +201,9 @@ export function checkHeaders(headers: HeaderRecord): [name: string, value: strin
   return fields;
 }
 
-/** As {@link checkHeaders}; also throws a TypeError for a field that the opening handshake itself sets (§4). */
+/**
+ * As {@link checkHeaders}; also throws a TypeError for a field that the opening handshake itself sets (§4).
+ */
 export function checkExtraHeaders(headers: HeaderRecord): [name: string, value: string][] {
   const fields = checkHeaders(headers);
   for (const [name] of fields) {
@@ -205,7 +215,10 @@ export function checkExtraHeaders(headers: HeaderRecord): [name: string, value: 
   return fields;
 }
 
-/** Whether a field, its name in lower case, says where a message ends, or what becomes of the connection behind it. */
+/**
+ * Whether a field, its name in lower case, says where a message ends, or what becomes of the connection
+ * behind it.
+ */
 export function isFraming(name: string): boolean {
   return name === 'connection' || name === 'content-length' || name === 'transfer-encoding';
 }

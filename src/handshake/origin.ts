@@ -1,35 +1,80 @@
 /**
- * RFC 6455 §4.2.2 item 4 and §10.2: which web pages may open a connection. Browsers let any page open a WebSocket to
- * any host, cookies included, and name the page in `Origin`; nobody but the server checks it.
+ * RFC 6455 §4.2.2 item 4 and §10.2: which web pages may open a connection. Browsers let any page open a
+ * WebSocket to any host, cookies included, and name the page in `Origin`; nobody but the server checks it.
  */
 
 /**
- * Which origins are allowed. Only a request with an `Origin` is checked: clients other than browsers send none.
+ * Which origins are allowed. Only a request with an `Origin` is checked: clients other than browsers send
+ * none.
  *
- * - A list of hosts (`example.com`, `localhost:3000`; over http and https, and without a port only the default one),
- *   of origins (`https://example.com`), and of either for all subdomains (`*.example.com`, `https://*.example.com`;
- *   not `example.com` itself). The origin `null` of sandboxed pages must be listed as `null`.
+ * - A list of hosts (`example.com`, `localhost:3000`; over http and https, and without a port only the
+ *   default one), of origins (`https://example.com`), and of either for all subdomains (`*.example.com`,
+ *   `https://*.example.com`; not `example.com` itself). The origin `null` of sandboxed pages must be listed
+ *   as `null`.
  * - `'*'` for every page in the world.
  * - A function.
  *
- * The default is the server's own origin: scheme, host and port as in `Host`. Behind a proxy that ends TLS or changes
- * `Host`, list the public origin.
+ * The default is the server's own origin: scheme, host and port as in `Host`. A page over `https` of the same
+ * host may also connect where the request itself came without TLS, as a proxy may have ended it; a page over
+ * `http` may not where it came with TLS. For a proxy that changes `Host`, list the public origin, or use the
+ * option `trustProxy`.
  */
 export type OriginPolicy<Request> =
   | '*'
   | readonly string[]
   | ((origin: string, request: Request) => boolean | Promise<boolean>);
 
-/** `own` is the origin of the server itself, such as `https://example.com:8443`. */
+/**
+ * `own` are the origins that the server itself may have, such as `https://example.com:8443`; see {@link
+ * ownOrigins}.
+ */
 export type OriginCheck<Request> = (
   origin: string,
-  own: string,
+  own: readonly string[],
   request: Request,
 ) => boolean | Promise<boolean>;
 
-/** Makes a check of a policy; `undefined` asks for the same origin. Throws a TypeError for what is no policy. */
+/**
+ * The origins that a server may have, the likeliest first, by the request and by what a trusted proxy has
+ * added to it.
+ *
+ *     X-Forwarded-Proto   connection   origins
+ *     http, ws            any          http://host
+ *     https, wss          any          https://host
+ *     none                TLS          https://host
+ *     none                plain        http://host, or https://host where a proxy ended TLS
+ *
+ * `host` is X-Forwarded-Host, else Host. `forwarded` has the values of both fields; omit it unless a trusted
+ * proxy overwrites them. Of a list the last element counts, which is that of the nearest proxy.
+ */
+export function ownOrigins(
+  host: string,
+  secure: boolean,
+  forwarded: { readonly proto?: string | undefined; readonly host?: string | undefined } = {},
+): readonly string[] {
+  const outer = lastElement(forwarded.host) || host;
+  const scheme = forwardedSchemes.get(lastElement(forwarded.proto).toLowerCase());
+  if (scheme !== undefined) return [`${scheme}://${outer}`];
+  return secure ? [`https://${outer}`] : [`http://${outer}`, `https://${outer}`];
+}
+
+/** Some proxies forward the scheme of the WebSocket URI. */
+const forwardedSchemes: ReadonlyMap<string, string> = new Map([
+  ['http', 'http'],
+  ['ws', 'http'],
+  ['https', 'https'],
+  ['wss', 'https'],
+]);
+
+function lastElement(list = ''): string {
+  return list.slice(list.lastIndexOf(',') + 1).trim();
+}
+
+/**
+ * Makes a check of a policy; `undefined` asks for the same origin. Throws a TypeError for what is no policy.
+ */
 export function compileOrigins<Request>(policy: OriginPolicy<Request> | undefined): OriginCheck<Request> {
-  if (policy === undefined) return (origin, own) => isSameOrigin(origin, own);
+  if (policy === undefined) return (origin, own) => own.some((one) => isSameOrigin(origin, one));
   if (policy === '*') return () => true;
   if (typeof policy === 'function') return (origin, _own, request) => policy(origin, request);
   if (!Array.isArray(policy)) {
@@ -88,7 +133,7 @@ function withoutDefaultPort(host: string, scheme: string): string {
 }
 
 /** Host and port, and nothing of a URL that could hide another host: no path, query, user or white space. */
-function isHost(text: string): boolean {
+export function isHost(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code <= 0x20 || code >= 0x7f || '/\\?#@,'.includes(text[i]!)) return false;

@@ -24,6 +24,7 @@ import {
   type HeaderRecord,
   parseExtensions,
 } from './fields.js';
+import { pathOf } from './path.js';
 import { parseSubprotocols } from './subprotocol.js';
 
 /** The head of a request: `rawHeaders` as those of `node:http`, `target` as its `url`. */
@@ -62,7 +63,7 @@ export interface ServerHandshake {
 export interface ServerChoice {
   /** One that was offered; `''` for none, which is the default. */
   readonly subprotocol?: string;
-  /** Extensions that the server can speak. Default none. */
+  /** Extensions that the server can speak; one of them at most is agreed on. Default none. */
   readonly extensions?: readonly ExtensionFactory[];
   /** More header fields. */
   readonly headers?: HeaderRecord;
@@ -78,14 +79,26 @@ export interface SwitchingProtocols {
 
 const singleFields = ['host', 'sec-websocket-key', 'sec-websocket-version', 'origin'];
 
+/**
+ * Whether a request asks for an upgrade to WebSocket (§4.2.1 items 3 and 4), whatever else is wrong with it.
+ */
+export function asksForUpgrade(rawHeaders: readonly string[]): boolean {
+  return upgrades(new Fields(rawHeaders));
+}
+
+/** Both are lists, whose elements are compared without regard to letter case. */
+function upgrades(fields: Fields): boolean {
+  return fields.includes('upgrade', 'websocket') && fields.includes('connection', 'upgrade');
+}
+
 /** Checks a request by the table above. */
 export function checkRequest(request: RequestHead): ServerHandshake | Rejection {
   const fields = new Fields(request.rawHeaders);
   if (request.method !== 'GET') {
     return { status: 405, headers: { Allow: 'GET' }, body: `Expected method GET: ${request.method}` };
   }
-  // §4.2.1 items 3 and 4: both are lists, whose elements are compared without regard to letter case.
-  if (!fields.includes('upgrade', 'websocket') || !fields.includes('connection', 'upgrade')) {
+  // §4.2.1 items 3 and 4
+  if (!upgrades(fields)) {
     return { status: 426, headers: { Upgrade: 'websocket' }, body: 'Expected an upgrade to websocket' };
   }
   // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
@@ -94,7 +107,8 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
   }
   const repeated = singleFields.find((name) => fields.repeats(name));
   if (repeated !== undefined) return badRequest(`Expected one ${repeated} field`);
-  // §4.4: "If this version does not match a version understood by the server", it tells the versions it speaks.
+  // §4.4: "If this version does not match a version understood by the server", it tells the versions it
+  // speaks.
   const version = fields.single('sec-websocket-version');
   if (version !== '13') {
     return {
@@ -147,42 +161,21 @@ export function switchProtocols(handshake: ServerHandshake, choice: ServerChoice
   return { head: lines.join('\r\n'), subprotocol, extensions };
 }
 
-/** The path of a request target in origin-form or absolute-form, without its query; `null` when it has none. */
-export function pathOf(target: string): string | null {
-  const query = target.indexOf('?');
-  const path = query < 0 ? target : target.slice(0, query);
-  if (path.startsWith('/')) return path;
-  const scheme = path.indexOf('://');
-  if (scheme < 1) return null;
-  const start = path.indexOf('/', scheme + 3);
-  return start < 0 ? '/' : path.slice(start);
-}
-
 /**
- * §9.1: the client's order is its preference. The first offer of each extension that the server can take is taken,
- * unless it needs an RSV bit that one before it owns.
+ * §9.1: the client's order is its preference. The first offer that the server accepts is agreed on, and no
+ * other: an endpoint uses one extension.
  */
 function negotiate(
   offers: readonly ExtensionElement[],
   factories: readonly ExtensionFactory[],
 ): { accepted: ExtensionElement[]; extensions: Extension[] } {
-  const accepted: ExtensionElement[] = [];
-  const extensions: Extension[] = [];
-  let rsv = 0;
   for (const { name, parameters } of offers) {
     const factory = factories.find((candidate) => candidate.name === name);
-    if (factory === undefined || accepted.some((element) => element.name === name)) continue;
-    const taken = factory.accept(parameters);
-    if (taken === null) continue;
-    if ((taken.extension.rsv & rsv) !== 0) {
-      taken.extension.close();
-      continue;
-    }
-    rsv |= taken.extension.rsv;
-    accepted.push({ name, parameters: taken.parameters });
-    extensions.push(taken.extension);
+    const agreed = factory?.accept(parameters) ?? null;
+    if (agreed === null) continue;
+    return { accepted: [{ name, parameters: agreed.parameters }], extensions: [agreed.extension] };
   }
-  return { accepted, extensions };
+  return { accepted: [], extensions: [] };
 }
 
 function badRequest(body: string): Rejection {

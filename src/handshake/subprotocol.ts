@@ -3,14 +3,17 @@
 import { isToken, parseTokenList } from './fields.js';
 
 /**
- * How a server chooses: its subprotocols, best first, or a function that gets the offered ones, in the order of the
- * client's preference, and returns one of them, or `undefined` for none.
+ * How a server chooses: its subprotocols, best first, or a function that gets the offered ones, in the order
+ * of the client's preference, and returns one of them, or `undefined` for none.
  */
 export type SubprotocolChoice<Request> =
   | readonly string[]
   | ((offered: readonly string[], request: Request) => string | undefined);
 
-/** Parses `Sec-WebSocket-Protocol` of a request; `null` unless it is a list of different tokens (§4.1 item 10). */
+/**
+ * Parses `Sec-WebSocket-Protocol` of a request; `null` unless it is a list of different tokens (§4.1 item
+ * 10).
+ */
 export function parseSubprotocols(value: string): readonly string[] | null {
   const offered = parseTokenList(value);
   return offered !== null && new Set(offered).size === offered.length ? offered : null;
@@ -30,8 +33,9 @@ export function checkSubprotocols(subprotocols: readonly string[]): void {
 }
 
 /**
- * The subprotocol to speak, `''` for none. §4.2.2: when the server agrees to none of those offered, none is sent back;
- * never one that the client did not offer, so that a function which returns one throws a TypeError.
+ * The subprotocol to speak, `''` for none. §4.2.2: when the server agrees to none of those offered, none is
+ * sent back; never one that the client did not offer, so that a function which returns one throws a
+ * TypeError.
  */
 export function chooseSubprotocol<Request>(
   offered: readonly string[],

@@ -87,7 +87,8 @@ function parse(text: string): URL {
   try {
     return new URL(text);
   } catch {
-    // What stands before the last "@" may be a password; the caught error repeats it, so it is no cause either.
+    // What stands before the last "@" may be a password; the caught error repeats it, so it is no cause
+    // either.
     throw new SyntaxError(`Cannot parse the URL: ${text.slice(text.lastIndexOf('@') + 1)}`);
   }
 }

@@ -1,88 +1,34 @@
 /** A WebSocket server: RFC 6455 §4.2 for the opening handshakes, §7.1.1 and §7.4.1 (1001) for its end. */
 
-import { EventEmitter, setMaxListeners } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { SendOptions } from '../connection/connection-types.js';
 import type { BytesLike } from '../connection/sending/payload.js';
 import { prepareMessage } from '../connection/sending/prepare-message.js';
-import { WebSocketConnection } from '../connection/websocket-connection.js';
+import { isEndOf, onListenerRejection, WebSocketConnection } from '../connection/websocket-connection.js';
+import { deadline } from '../deadline.js';
 import { HandshakeError } from '../errors.js';
-import { pathOf, type Rejection } from '../handshake/server-handshake.js';
-import { checkNames, checkNumber } from '../options.js';
+import { decodePath, type PathParams, PathPattern, pathOf } from '../handshake/path.js';
+import type { Rejection } from '../handshake/server-handshake.js';
 import { CloseCode } from '../protocol/close-code.js';
-import { closeBody } from '../protocol/close-frame.js';
-import {
-  type AcceptOptions,
-  acceptOptionNames,
-  type ResolvedAcceptOptions,
-  resolveAcceptOptions,
-  type UpgradeResult,
-  upgrade,
-} from './accept.js';
-import { dispatch } from './dispatcher.js';
+import { checkUpgrade, type UpgradeResult, upgrade } from './accept.js';
+import { type ResolvedAcceptOptions, resolveAcceptOptions } from './accept-options.js';
+import { type BroadcastOptions, type BroadcastResult, resolveBroadcastOptions } from './broadcast-options.js';
+import { dispatch, type HttpServer } from './dispatcher.js';
 import { OwnServer } from './own-server.js';
-
-/** Options of {@link WebSocketServer}: exactly one of `port`, `server` and `noServer`, and those of `accept()`. */
-export interface WebSocketServerOptions extends AcceptOptions {
-  /** Listens on a port of its own; 0 for any that is free. */
-  readonly port?: number;
-  /** With `port`: the address to listen on. Default: all of them. */
-  readonly host?: string;
-  /** With `port`: how many connections the system may queue. Default 511. */
-  readonly backlog?: number;
-  /** Takes the upgrade requests of this server, which stays the application's: `close()` does not close it. */
-  readonly server?: Server | HttpsServer;
-  /** Takes no requests by itself: the application calls `handleUpgrade()`. */
-  readonly noServer?: boolean;
-  /**
-   * Takes only requests for this path, compared without the query; others are answered with 404, unless another
-   * server or `upgrade` listener may know them. Default: every path.
-   */
-  readonly path?: string;
-  /** Most connections at a time, handshakes under way included; 503 beyond. Default `Infinity`. */
-  readonly maxConnections?: number;
-}
-
-/** Options of {@link WebSocketServer.close}. */
-export interface CloseOptions {
-  /** Close code for all connections. Default 1001, going away. */
-  readonly code?: number;
-  /** Close reason, at most 123 bytes of UTF-8. Default empty. */
-  readonly reason?: string;
-  /** Milliseconds to wait for the peers, before the sockets are destroyed. Default 5_000. */
-  readonly timeout?: number;
-}
-
-/** Events of {@link WebSocketServer}. */
-export interface WebSocketServerEvents {
-  /** A connection is open. */
-  connection: [ws: WebSocketConnection, request: IncomingMessage];
-  /** A request was refused, and has been answered. */
-  rejected: [error: HandshakeError, request: IncomingMessage];
-  /** With `port`: it can be connected to. */
-  listening: [];
-  /** With `port`: it could not listen. Thrown when nobody listens, as by every server of Node.js. */
-  error: [error: Error];
-  /** `close()` is complete. */
-  close: [];
-}
+import { RequestContext } from './request-context.js';
+import type { WebSocketServerEvents } from './server-events.js';
+import {
+  type CloseOptions,
+  checkServerOptions,
+  resolveCloseOptions,
+  type WebSocketServerOptions,
+} from './server-options.js';
+import { visitInSlices } from './slices.js';
 
 /** Header fields that node:http shows where `maxHeadersCount` is not set: 2000 names and values. */
 const MAX_HEADERS_COUNT = 1000;
-
-const optionNames = [
-  ...acceptOptionNames,
-  'port',
-  'host',
-  'backlog',
-  'server',
-  'noServer',
-  'path',
-  'maxConnections',
-];
 
 /**
  * Accepts WebSocket connections: on a port of its own, on a given HTTP or HTTPS server, or by hand.
@@ -94,43 +40,41 @@ const optionNames = [
  * });
  * ```
  *
- * No peer can make it throw: what a peer does wrong in the handshake is answered, and told by `rejected`.
+ * No peer can make it throw: what a peer does wrong in the handshake is answered, and reported by `rejected`.
+ * Listeners may be async. One of `connection` that rejects because its own connection has ended is no
+ * failure; any other rejection closes the connection with 1011 and is emitted as `error`.
  */
 export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   readonly #options: ResolvedAcceptOptions;
-  readonly #path: string | undefined;
+  readonly #path: PathPattern | undefined;
   readonly #maxConnections: number;
   readonly #connections: Set<WebSocketConnection> = new Set();
   readonly #closing: AbortController = new AbortController();
   /** With the option `port`. */
   readonly #own: OwnServer | undefined;
-  readonly #server: Server | HttpsServer | undefined;
+  readonly #server: HttpServer | undefined;
   readonly #detach: (() => void) | undefined;
-  /** One for all connections: a closure made in each handshake would keep the request for as long as they live. */
+  /**
+   * One for all connections: a closure made in each handshake would keep the request for as long as they
+   * live.
+   */
   readonly #onClose: (this: WebSocketConnection) => void;
+  /** Also one for all: an async listener of a connection has rejected. */
+  readonly #report = (error: Error): void => void this.emit('error', error);
   #handshakes = 0;
   #onIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
   /** Throws a TypeError or RangeError for options that are wrong, by name. */
   constructor(options: WebSocketServerOptions) {
-    super();
-    checkNames(options, optionNames);
-    const { port, server, noServer = false, path, signal } = options;
-    if (Number(port !== undefined) + Number(server !== undefined) + Number(noServer) !== 1) {
-      throw new TypeError('Expected exactly one of the options port, server and noServer');
-    }
-    if (port === undefined && (options.host !== undefined || options.backlog !== undefined)) {
-      throw new TypeError('Options host and backlog need the option port');
-    }
-    if (path !== undefined) checkPath(path);
+    super({ captureRejections: true });
+    this.#maxConnections = checkServerOptions(options);
+    const { port, server, path, signal } = options;
     const closing = this.#closing.signal;
     this.#options = resolveAcceptOptions({
       ...options,
       signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
     });
-    // One listener for each handshake under way is no leak.
-    setMaxListeners(0, this.#options.signal!);
     const forget = (ws: WebSocketConnection): void => {
       this.#connections.delete(ws);
       this.#checkIdle();
@@ -138,14 +82,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     this.#onClose = function (): void {
       forget(this);
     };
-    this.#path = path;
-    this.#maxConnections = checkNumber(
-      'maxConnections',
-      options.maxConnections,
-      Number.POSITIVE_INFINITY,
-      0,
-      Number.POSITIVE_INFINITY,
-    );
+    this.#path = path === undefined ? undefined : new PathPattern(path);
     if (port !== undefined) {
       this.#own = new OwnServer(this.#options.handshakeTimeout);
       this.#own.server.on('listening', () => this.emit('listening'));
@@ -153,11 +90,15 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     }
     this.#server = this.#own?.server ?? server;
     if (this.#server !== undefined) {
-      // Nobody else takes requests of a server of its own
-      const shared = this.#own === undefined ? path : undefined;
-      const http = this.#server;
-      this.#detach = dispatch(http, shared, (request, socket, head) => {
-        this.#upgrade(request, socket, head, http.maxHeadersCount ?? MAX_HEADERS_COUNT);
+      const http = this.#server as { readonly maxHeadersCount?: number | null };
+      this.#detach = dispatch(this.#server, {
+        // Nothing else serves the paths of a server of its own
+        path: this.#own === undefined ? this.#path : undefined,
+        handshakeTimeout: this.#options.handshakeTimeout,
+        upgrade: (request, socket, head, params, responses) => {
+          const maxFields = http.maxHeadersCount ?? MAX_HEADERS_COUNT;
+          this.#upgrade(request, socket, head, maxFields, params, responses);
+        },
       });
     }
     this.#own?.server.listen({ port, host: options.host, backlog: options.backlog });
@@ -168,18 +109,30 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     return this.#connections;
   }
 
-  /** Where the HTTP server listens, as its own `address()`; `null` before `listening`, and with `noServer`. */
+  /**
+   * Where the HTTP server listens, as its own `address()`; `null` before `listening`, and with `noServer`.
+   */
   address(): AddressInfo | string | null {
     return this.#server?.address() ?? null;
   }
 
   /**
-   * Answers one upgrade request by hand, with the options of this server, as `accept()` does. The connection also
-   * joins `connections` and is told by `connection`.
+   * Answers one upgrade request by hand, with the options of this server, as `accept()` does. The connection
+   * also joins `connections` and is emitted as `connection`.
    *
-   * @throws HandshakeError when the request was refused; the peer has been answered then.
+   * Rejects with a HandshakeError when the request was refused; the peer has been answered then, and
+   * `rejected` emitted, so that the promise need not be awaited: it never is an unhandled rejection. Rejects
+   * with a TypeError, which is one, for an argument that is no request, socket or head.
    */
-  async handleUpgrade(
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<WebSocketConnection> {
+    const wrong = attemptTo(() => checkUpgrade(request, socket, head));
+    if (wrong !== undefined) return Promise.reject(wrong);
+    const upgraded = this.#handleUpgrade(request, socket, head);
+    upgraded.catch(ignore);
+    return upgraded;
+  }
+
+  async #handleUpgrade(
     request: IncomingMessage,
     socket: Duplex,
     head: Uint8Array,
@@ -190,28 +143,46 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 
   /**
-   * Sends a message to every open connection. It is framed once; leave its bytes unchanged until they have left.
+   * Sends a message to every open connection but those of `except`, and of the rest to those that `filter`
+   * returns true for. It is framed once; leave its bytes unchanged until they have left. `filter` is called
+   * for all of them before anything is sent.
    *
-   * @throws TypeError for data that is neither string nor bytes, or bytes that are no UTF-8 sent as text
+   * @returns how many connections it was sent to, and how many of them are full: their `send()` returned
+   *   false. A full one that is sent to regardless fails at `maxBufferedAmount`.
+   * @throws TypeError for data that is neither string nor bytes, bytes that are not UTF-8 sent as text, or a
+   *   wrong option
    */
-  broadcast(data: string | BytesLike, options: SendOptions = {}): void {
+  broadcast(data: string | BytesLike, options: BroadcastOptions = {}): BroadcastResult {
     const message = prepareMessage(data, options);
-    for (const ws of this.#connections) {
-      if (ws.state === 'open') ws.send(message, options);
+    const { except, filter } = resolveBroadcastOptions(options);
+    let receivers: Iterable<WebSocketConnection> = this.#connections;
+    if (filter !== undefined) {
+      receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));
     }
+    let sent = 0;
+    let full = 0;
+    for (const ws of receivers) {
+      if (ws.state !== 'open' || except.has(ws)) continue;
+      const room = ws.send(message, options);
+      // One that exceeds maxBufferedAmount fails
+      if (!room && ws.state !== 'open') continue;
+      sent++;
+      if (!room) full++;
+    }
+    return { sent, full };
   }
 
   /**
-   * Shuts down: refuses new handshakes with 503, closes every connection with 1001 (RFC 6455 §7.4.1), destroys those
-   * that are not closed when the time is over, and closes its own HTTP server. Further calls return the same promise.
+   * Shuts down: refuses new handshakes with 503, closes every connection with 1001 (RFC 6455 §7.4.1),
+   * destroys those that are not closed when the time is over, and closes its own HTTP server. Many
+   * connections are closed over several turns of the event loop, so that none of them is long. Further calls
+   * return the same promise.
    *
-   * @throws TypeError or RangeError for a code or reason that must not be sent, or a wrong timeout; nothing is closed.
+   * @throws TypeError or RangeError for a code or reason that must not be sent, or a wrong timeout; nothing
+   *   is closed.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    const { code = CloseCode.GoingAway, reason = '' } = options;
-    checkNames(options, ['code', 'reason', 'timeout']);
-    closeBody(code, reason);
-    const timeout = checkNumber('timeout', options.timeout, 5_000, 0, 0x7fff_ffff);
+    const { code, reason, timeout } = resolveCloseOptions(options);
     this.#closed ??= this.#shutDown(code, reason, timeout);
     return this.#closed;
   }
@@ -224,15 +195,14 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   async #shutDown(code: number, reason: string, timeout: number): Promise<void> {
     this.#closing.abort();
     this.#own?.stop();
-    for (const ws of this.#connections) void ws.close(code, reason);
-    const timer = setTimeout(() => {
-      for (const ws of this.#connections) ws.terminate();
-    }, timeout);
-    await new Promise<void>((resolve) => {
+    const cancel = deadline(timeout, () => visitInSlices(this.#connections, (ws) => ws.terminate()));
+    const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
-      this.#checkIdle();
     });
-    clearTimeout(timer);
+    await visitInSlices(this.#connections, (ws) => ws.close(code, reason));
+    this.#checkIdle();
+    await idle;
+    cancel();
     await this.#own?.destroy();
     this.#detach?.();
     this.emit('close');
@@ -243,22 +213,59 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     request: IncomingMessage,
     socket: Duplex,
     head: Uint8Array,
-    mostFields: number,
+    maxFields: number,
+    matched?: PathParams,
+    responses?: ReadonlySet<ServerResponse>,
   ): UpgradeResult | Promise<UpgradeResult> {
-    const refusal = this.#refusal(request);
+    const params = matched ?? this.#match(request);
+    const options = this.#options;
+    const refusal = typeof params === 'number' ? { status: params } : this.#overload();
+    const context = new RequestContext(
+      request,
+      options.trustProxy,
+      typeof params === 'number' ? undefined : params,
+    );
     this.#handshakes++;
-    const result = upgrade(request, socket, head, this.#options, refusal, mostFields);
-    if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket));
-    return this.#settle(result, request, socket);
+    const result = upgrade({ request, socket, head, options, context, refusal, maxFields, responses });
+    if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket, context));
+    return this.#settle(result, request, socket, context);
   }
 
-  #settle(result: UpgradeResult, request: IncomingMessage, socket: Duplex): UpgradeResult {
+  /** An async listener has rejected; `args` are those of the event. Node.js calls it in a tick of its own. */
+  #onRejection(error: Error, event: unknown, args: readonly unknown[]): void {
+    if (event === 'error') throw error;
+    const [ws] = args;
+    if (event === 'connection' && ws instanceof WebSocketConnection) {
+      if (isEndOf(ws, error)) return;
+      void ws.close(CloseCode.InternalError);
+    }
+    this.emit('error', error);
+  }
+
+  static {
+    WebSocketServer.prototype[EventEmitter.captureRejectionSymbol] = function (
+      this: WebSocketServer,
+      error,
+      event,
+      ...args
+    ) {
+      this.#onRejection(error, event, args);
+    };
+  }
+
+  #settle(
+    result: UpgradeResult,
+    request: IncomingMessage,
+    socket: Duplex,
+    context: RequestContext,
+  ): UpgradeResult {
     this.#handshakes--;
-    // Told in a tick of its own: what a listener throws is no failure of the handshake.
+    // Emitted in a tick of its own: what a listener throws is no failure of the handshake.
     if (result instanceof WebSocketConnection) {
       this.#connections.add(result);
       result.on('close', this.#onClose);
-      process.nextTick(tellConnection, this, result, request);
+      onListenerRejection(result, this.#report);
+      process.nextTick(emitConnection, this, result, request, context);
       if (this.#closed !== undefined) void result.close(CloseCode.GoingAway);
     } else {
       this.#own?.refused(socket);
@@ -272,21 +279,38 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     if (this.#handshakes === 0 && this.#connections.size === 0) this.#onIdle?.();
   }
 
-  #refusal(request: IncomingMessage): Rejection | undefined {
-    if (this.#path !== undefined && pathOf(request.url ?? '') !== this.#path) return { status: 404 };
+  /** The parameters of a path that the option `path` matches, else the status to refuse the request with. */
+  #match(request: IncomingMessage): PathParams | undefined | number {
+    if (this.#path === undefined) return undefined;
+    const path = pathOf(request.url ?? '');
+    if (path === null) return 404;
+    const segments = decodePath(path);
+    return segments === null ? 400 : (this.#path.match(segments) ?? 404);
+  }
+
+  #overload(): Rejection | undefined {
     if (this.#connections.size + this.#handshakes < this.#maxConnections) return undefined;
     return { status: 503, headers: { 'Retry-After': '5' }, body: 'Too many connections' };
   }
 }
 
-function tellConnection(server: WebSocketServer, ws: WebSocketConnection, request: IncomingMessage): void {
-  server.emit('connection', ws, request);
+function emitConnection(
+  server: WebSocketServer,
+  ws: WebSocketConnection,
+  request: IncomingMessage,
+  context: RequestContext,
+): void {
+  server.emit('connection', ws, request, context);
 }
 
-function checkPath(path: string): void {
-  const visible =
-    typeof path === 'string' && [...path].every((c) => c > ' ' && c < '\x7f' && c !== '?' && c !== '#');
-  if (!visible || !path.startsWith('/')) {
-    throw new TypeError(`Option path is not the path of a URL: ${JSON.stringify(path)}`);
+/** What `call` throws; undefined when it does not. */
+function attemptTo(call: () => void): unknown {
+  try {
+    call();
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }
+
+function ignore(): void {}

@@ -273,6 +273,41 @@ describe('sluice connect', () => {
     http.close();
   });
 
+  test('[X-21] what a peer says cannot drive the terminal: close reason, text, refusal, redirect', async () => {
+    const hostile = '\x1b]0;owned\x07\x1b[2J\x9b31m\rfake\u202etxt.exe\u2028\x7f';
+    const shown = '\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\x0dfake\\u202etxt.exe\\u2028\\x7f';
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be printed
+    const control = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/;
+    const { url, server } = await serve((ws) => {
+      ws.resume();
+      ws.send(`${hostile}\n\tnext é 😀`);
+      ws.close(4000, hostile);
+    });
+    const terminal = await finish(['connect', url], { isTTY: true });
+    expect(terminal.out).toBe(`${shown}\n\tnext é 😀\n`);
+    expect(terminal.err).toContain(`closed with 4000 ${shown}\n`);
+    expect(terminal.out + terminal.err).not.toMatch(control);
+    // A pipe gets the text as it came; what is said about the connection is for people
+    const pipe = await finish(['connect', url]);
+    expect(pipe.out).toBe(`${hostile}\n\tnext é 😀\n`);
+    expect(pipe.err).not.toMatch(control);
+    await server.close();
+
+    const http = createServer((request, response) => {
+      if (request.url === '/moved') response.writeHead(302, { Location: '/\x9b2J' }).end(hostile);
+      else response.writeHead(403).end(hostile);
+    }).listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    const { port } = http.address() as AddressInfo;
+    for (const path of ['', 'moved']) {
+      const refused = await finish(['connect', `http://127.0.0.1:${port}/${path}`], { isTTY: true });
+      expect(refused.code).toBe(1);
+      expect(refused.err).toContain('fake');
+      expect(refused.err).not.toMatch(control);
+    }
+    http.close();
+  });
+
   test('checks certificates unless told not to', async () => {
     const http = createHttpsServer({ key, cert }).listen(0, '127.0.0.1');
     const server = new WebSocketServer({ server: http });

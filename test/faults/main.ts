@@ -61,7 +61,9 @@ async function work(): Promise<void> {
       restore();
       if (missed === null) passed++;
       else failed++;
-      console.log(`${missed === null ? 'found    ' : 'NOT FOUND'}  ${fault.name}: ${fault.what}${missed ?? ''}`);
+      console.log(
+        `${missed === null ? 'found    ' : 'NOT FOUND'}  ${fault.name}: ${fault.what}${missed ?? ''}`,
+      );
     }
   } finally {
     copy.remove();

@@ -12,7 +12,9 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-02',
     what: 'messages that are queued after one that is cut off are sent on',
-    edits: [edit('sending/send-queue.ts', 'if (this.turn === Turn.Begun && writer !== null) {', 'if (false) {')],
+    edits: [
+      edit('sending/send-queue.ts', 'if (this.turn === Turn.Begun && writer !== null) {', 'if (false) {'),
+    ],
     simulate: true,
   },
   {
@@ -62,7 +64,13 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-09',
     what: 'what was read is dropped when the socket is closed',
-    edits: [edit('lifecycle.ts', 'this.transport.gone = true;', 'this.transport.gone = true;\n    this.receiver.stop();')],
+    edits: [
+      edit(
+        'lifecycle.ts',
+        'this.transport.gone = true;',
+        'this.transport.gone = true;\n    this.receiver.stop();',
+      ),
+    ],
     simulate: true,
   },
   {
@@ -76,20 +84,22 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-11',
     what: 'a message that is being read is discarded by the next receive()',
-    edits: [edit('receiving/message-body.ts', 'if (this.#used || this.done) return;', 'if (this.done) return;')],
+    edits: [
+      edit('receiving/message-body.ts', 'if (this.#used || this.done) return;', 'if (this.done) return;'),
+    ],
     simulate: true,
   },
   {
     name: 'X-12',
     what: 'entries of the queue cost nothing',
-    edits: [edit('sending/sender.ts', 'const cost = amount + (this.#queue?.count ?? 0) * ENTRY_COST;', 'const cost = amount;')],
+    edits: [
+      edit('sending/sender.ts', 'const cost = amount + endpoint.overhead +', 'const cost = amount + 0 *'),
+    ],
   },
   {
     name: 'X-15',
     what: 'text may be longer than a string',
-    edits: [
-      edit('receiving/receiver.ts', 'Math.min(most, constants.MAX_STRING_LENGTH)', 'most'),
-    ],
+    edits: [edit('receiving/receiver.ts', 'Math.min(most, constants.MAX_STRING_LENGTH)', 'most')],
   },
   {
     name: 'X-16',

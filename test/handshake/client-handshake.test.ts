@@ -137,7 +137,13 @@ describe('§4.1 the response', () => {
 
   test('item 6 a subprotocol that was offered is taken', () => {
     expect(respond({ 'Sec-WebSocket-Protocol': 'b' }, { subprotocols: ['a', 'b'] }).subprotocol).toBe('b');
-    expect(respond({}, { subprotocols: ['a', 'b'] }).subprotocol).toBe('');
+  });
+
+  test('a subprotocol that is not agreed on fails, as in browsers, unless it is not required', () => {
+    const subprotocols = ['a', 'b'];
+    expect(failure({}, { subprotocols }).message).toContain('requireSubprotocol: false allows: a, b');
+    expect(respond({}, { subprotocols, requireSubprotocol: false }).subprotocol).toBe('');
+    expect(respond({}, { subprotocols: [] }).subprotocol).toBe('');
   });
 
   test.each(['c', 'A', '', 'a, b', ['a', 'b'], ['a', 'a']])(
@@ -153,19 +159,29 @@ describe('§4.1 the response', () => {
     expect(failure({ 'Sec-WebSocket-Protocol': 'a' }).message).toContain('not offered: a');
   });
 
-  test('item 5 extensions that were offered are taken in the order of the response', () => {
+  test('item 5 of the extensions that were offered, the chosen one is agreed on', () => {
     const extensions = [fakeExtension('x', 0x40), fakeExtension('y', 0x20)];
-    const agreed = respond({ 'Sec-WebSocket-Extensions': ['y; level=9', 'x'] }, { extensions });
-    expect(agreed.extensions.map(({ name }) => name)).toEqual(['y', 'x']);
+    const agreed = respond({ 'Sec-WebSocket-Extensions': 'y; level=9' }, { extensions });
+    expect(agreed.extensions.map(({ name }) => name)).toEqual(['y']);
+  });
+
+  test.each([
+    ['of different bits', 'x, y'],
+    ['of one bit', 'x, w'],
+    ['in two fields', ['x', 'y']],
+  ])('[X-19] §9.1 two extensions %s fail, and nothing is left open', (_title, value) => {
+    const extensions = [fakeExtension('x', 0x40), fakeExtension('y', 0x20), fakeExtension('w', 0x40)];
+    const error = failure({ 'Sec-WebSocket-Extensions': value }, { extensions });
+    expect(error.message).toContain('more than one extension: x, ');
+    expect(extensions.map(({ open }) => open)).toEqual([0, 0, 0]);
   });
 
   test.each([
     ['z', 'not offered: z'],
     ['__proto__', 'not offered: __proto__'],
-    ['x, z', 'not offered: z'],
-    ['x, x', 'twice: x'],
+    ['x, z', 'more than one extension: x, z'],
+    ['x, x', 'more than one extension: x, x'],
     ['x; bad', 'do not fit the offer'],
-    ['x, w', 'exclude each other'],
     ['x;', 'Malformed'],
     ['', 'Malformed'],
   ])('[C-07] item 5 the extensions %j fail, and what was made is freed', (value, message) => {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { compileOrigins } from '../../src/handshake/origin.js';
+import { compileOrigins, ownOrigins } from '../../src/handshake/origin.js';
 
 const own = 'https://Good.com';
 
 describe('§10.2 by default an origin must be the own one', () => {
   const check = (origin: string, own: string, request: null): unknown =>
-    compileOrigins<null>(undefined)(origin, own, request);
+    compileOrigins<null>(undefined)(origin, [own], request);
 
   test.each([
     ['https://good.com', own],
@@ -65,7 +65,7 @@ describe('§10.2 a list of origins', () => {
     'app://shell',
   ];
   const check = (origin: string, own: string, request: null): unknown =>
-    compileOrigins<null>(list)(origin, own, request);
+    compileOrigins<null>(list)(origin, [own], request);
 
   test.each([
     'http://example.com',
@@ -111,11 +111,11 @@ describe('§10.2 a list of origins', () => {
   });
 
   test('null and the star must be written out', () => {
-    expect(compileOrigins(['null'])('null', own, null)).toBe(true);
-    expect(compileOrigins(['null'])('http://null', own, null)).toBe(false);
-    expect(compileOrigins(['*'])('null', own, null)).toBe(true);
-    expect(compileOrigins('*')('https://evil.com', own, null)).toBe(true);
-    expect(compileOrigins([])('https://good.com', own, null)).toBe(false);
+    expect(compileOrigins(['null'])('null', [own], null)).toBe(true);
+    expect(compileOrigins(['null'])('http://null', [own], null)).toBe(false);
+    expect(compileOrigins(['*'])('null', [own], null)).toBe(true);
+    expect(compileOrigins('*')('https://evil.com', [own], null)).toBe(true);
+    expect(compileOrigins([])('https://good.com', [own], null)).toBe(false);
   });
 
   test.each([
@@ -134,6 +134,24 @@ describe('§10.2 a list of origins', () => {
 
 test('§10.2 a function decides by origin and request, also later', async () => {
   const check = compileOrigins<string>(async (origin, request) => origin === 'a' && request === 'r');
-  expect(await check('a', own, 'r')).toBe(true);
-  expect(await check('b', own, 'r')).toBe(false);
+  expect(await check('a', [own], 'r')).toBe(true);
+  expect(await check('b', [own], 'r')).toBe(false);
+});
+
+describe('§10.2 the origins that a server may have', () => {
+  test.each<[title: string, secure: boolean, proto: string | undefined, host: string | undefined, string[]]>([
+    ['plain', false, undefined, undefined, ['http://a', 'https://a']],
+    ['TLS', true, undefined, undefined, ['https://a']],
+    ['https ended by a proxy', false, 'https', undefined, ['https://a']],
+    ['wss, as some proxies say', false, 'WSS', undefined, ['https://a']],
+    ['http to the proxy', true, 'http', undefined, ['http://a']],
+    ['ws to the proxy', false, 'ws', undefined, ['http://a']],
+    ['the last of a list', false, 'http, https', 'evil , b:8443', ['https://b:8443']],
+    ['a scheme of no page', false, 'ftp', undefined, ['http://a', 'https://a']],
+    ['empty values', true, '', ' ', ['https://a']],
+    ['__proto__', true, '__proto__', undefined, ['https://a']],
+    ['a host alone', false, undefined, 'b', ['http://b', 'https://b']],
+  ])('[X-23] %s', (_title, secure, proto, host, origins) => {
+    expect(ownOrigins('a', secure, { proto, host })).toEqual(origins);
+  });
 });

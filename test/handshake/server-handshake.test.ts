@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { pathOf } from '../../src/handshake/path.js';
 import {
   checkRequest,
-  pathOf,
   type Rejection,
   type RequestHead,
   type ServerHandshake,
@@ -202,22 +202,22 @@ describe('§4.2.2 answering', () => {
     expect(switchProtocols(handshake(), { subprotocol: '' }).head).not.toMatch(/protocol:/i);
   });
 
-  test('a subprotocol, extensions and more fields follow', () => {
-    const { head, extensions } = switchProtocols(handshake('b, a; x=1'), {
+  test('a subprotocol, an extension and more fields follow', () => {
+    const { head, extensions } = switchProtocols(handshake('b; x=1, c'), {
       subprotocol: 'chat',
       extensions: [fakeExtension('a', 0x40), fakeExtension('b', 0x20)],
       headers: { 'Set-Cookie': ['c=1', 'd=2'], 'X-Number': 5 },
     });
     expect(head.split('\r\n').slice(4)).toEqual([
       'Sec-WebSocket-Protocol: chat',
-      'Sec-WebSocket-Extensions: b, a; x=1',
+      'Sec-WebSocket-Extensions: b; x=1',
       'Set-Cookie: c=1',
       'Set-Cookie: d=2',
       'X-Number: 5',
       '',
       '',
     ]);
-    expect(extensions.map(({ name }) => name)).toEqual(['b', 'a']);
+    expect(extensions.map(({ name }) => name)).toEqual(['b']);
   });
 
   test('§9.1 the first offer of an extension that fits is taken, later ones are not', () => {
@@ -244,13 +244,17 @@ describe('§4.2.2 answering', () => {
     expect([extensions.length, factory.open]).toEqual([1, 1]);
   });
 
-  test('§5.2 an RSV bit has one owner: the second extension that wants it is declined, and freed', () => {
-    const second = fakeExtension('b', 0x60);
+  test.each([
+    ['the bits of both differ', 0x20],
+    ['both want one bit', 0x60],
+    ['the second needs no bit', 0],
+  ])('[X-19] §9.1 of two extensions that fit, the first offered is agreed on, where %s', (_title, rsv) => {
+    const second = fakeExtension('b', rsv);
     const { head, extensions } = switchProtocols(handshake('a, b'), {
       extensions: [second, fakeExtension('a', 0x40)],
     });
     expect(head).toContain('Sec-WebSocket-Extensions: a\r\n');
-    expect(extensions).toHaveLength(1);
+    expect(extensions.map(({ name }) => name)).toEqual(['a']);
     expect(second.open).toBe(0);
   });
 

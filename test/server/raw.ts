@@ -30,6 +30,8 @@ export interface RawResponse {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+const progressing = ['data', 'end', 'close'];
+
 /** One socket, with all that came in. */
 export class RawClient implements AsyncDisposable {
   readonly socket: Socket;
@@ -62,9 +64,13 @@ export class RawClient implements AsyncDisposable {
   /** Waits until `condition` holds for what came in, or the server has closed. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition() && !this.ended && !this.socket.destroyed) {
-      await Promise.race(
-        ['data', 'end', 'close'].map((event) => new Promise((resolve) => this.socket.once(event, resolve))),
-      );
+      await new Promise<void>((resolve) => {
+        const progress = (): void => {
+          for (const event of progressing) this.socket.off(event, progress);
+          resolve();
+        };
+        for (const event of progressing) this.socket.on(event, progress);
+      });
     }
   }
 

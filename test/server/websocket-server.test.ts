@@ -135,6 +135,17 @@ describe('on a port of its own', () => {
     expect((await client.response()).status).toBe(408);
   });
 
+  test.each([
+    ['is no HTTP', 'nonsense\r\n\r\n', 400],
+    ['has 20 KiB of header fields', requestText({ 'X-A': 'a'.repeat(20_000) }), 431],
+  ])('a request that %s gets its status', async (_title, request, status) => {
+    const server = echo(await start());
+    await using client = await RawClient.connect(portOf(server), true);
+    expect((await client.write(request).refusal()).status).toBe(status);
+    await using other = await opened(portOf(server));
+    await expectEcho(other);
+  });
+
   test('a port that is taken is told by error, and close() still resolves', async () => {
     const first = await start();
     const second = new WebSocketServer({ port: portOf(first), host: '127.0.0.1' });
@@ -354,7 +365,9 @@ describe('with clients of our own', () => {
     const server = echo(await start({ subprotocols: ['v2', 'v1'] }));
     const url = `ws://127.0.0.1:${portOf(server)}/`;
     const clients = await Promise.all(
-      ['v1', 'v2', 'v3'].map((subprotocol) => connect(url, { subprotocols: [subprotocol] })),
+      ['v1', 'v2', 'v3'].map((subprotocol) =>
+        connect(url, { subprotocols: [subprotocol], requireSubprotocol: false }),
+      ),
     );
     expect(clients.map((ws) => ws.subprotocol)).toEqual(['v1', 'v2', '']);
     const received = clients.map(async (ws, index) => {

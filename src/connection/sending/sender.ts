@@ -242,18 +242,22 @@ export class Sender {
 
   /** Has the queue flushed; returns whether there is room for more. */
   #room(size: number): boolean {
-    if (this.#life.endpoint.pending >= WRITE_NOW) this.flush();
-    else this.schedule();
-    const { amount } = this;
-    const { highWaterMark, maxBufferedAmount } = this.#life.options;
+    const { endpoint, options, transport } = this.#life;
+    let { pending } = endpoint;
+    if (pending >= WRITE_NOW) {
+      this.flush();
+      pending = endpoint.pending;
+    } else this.schedule();
+    const queue = this.#queue;
+    const amount = pending + transport.pending + (queue === null ? 0 : queue.size);
     // In a batch of input, its own slice of time counts
-    if (amount < highWaterMark && (this.corked || !outputSpent(size))) return true;
-    const cost = amount + (this.#queue?.count ?? 0) * ENTRY_COST;
-    if (this.#full && cost > maxBufferedAmount) {
+    if (amount < options.highWaterMark && (this.corked || !outputSpent(size))) return true;
+    const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
+    if (this.#full && cost > options.maxBufferedAmount) {
       this.#life.onLost(
         new WebSocketError(
           'ERR_SEND_QUEUE_FULL',
-          `${amount} bytes are queued for a peer that does not read: over maxBufferedAmount (${maxBufferedAmount})`,
+          `${amount} bytes are queued for a peer that does not read: over maxBufferedAmount (${options.maxBufferedAmount})`,
         ),
       );
       return false;
@@ -285,7 +289,7 @@ export class Sender {
     for (const { resolve } of waiters ?? []) resolve();
     if (!this.#full) return;
     this.#full = false;
-    this.#life.emit('drain');
+    this.#life.context.emit('drain');
   }
 
   #rejectWriter(error: Error): void {

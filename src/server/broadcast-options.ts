@@ -1,0 +1,44 @@
+/** Options of `broadcast()`, their checks, and its result. */
+
+import type { SendOptions } from '../connection/connection-types.js';
+import { WebSocketConnection } from '../connection/websocket-connection.js';
+import { checkNames } from '../options.js';
+
+/** Options of `WebSocketServer.broadcast()`. */
+export interface BroadcastOptions extends SendOptions {
+  /**
+   * A connection, or several, that the message is not sent to, such as the one that it came from. Default
+   * none.
+   */
+  readonly except?: WebSocketConnection | Iterable<WebSocketConnection>;
+  /** Whether the message is sent to a connection. Default: to all. */
+  readonly filter?: (ws: WebSocketConnection) => boolean;
+}
+
+/** What came of a broadcast, in connections. */
+export interface BroadcastResult {
+  /** Connections that the message was sent to. */
+  readonly sent: number;
+  /** Those of them that have more than `highWaterMark` bytes queued. */
+  readonly full: number;
+}
+
+const none: ReadonlySet<WebSocketConnection> = new Set();
+
+/** Checks the options; throws a TypeError by name. */
+export function resolveBroadcastOptions(options: BroadcastOptions): {
+  readonly except: ReadonlySet<WebSocketConnection>;
+  readonly filter: BroadcastOptions['filter'];
+} {
+  checkNames(options, ['type', 'compress', 'except', 'filter']);
+  const { except, filter } = options;
+  if (filter !== undefined && typeof filter !== 'function')
+    throw new TypeError('Option filter is not a function');
+  if (except === undefined) return { except: none, filter };
+  if (except instanceof WebSocketConnection) return { except: new Set([except]), filter };
+  if (except instanceof Set) return { except, filter };
+  if (typeof except?.[Symbol.iterator] !== 'function') {
+    throw new TypeError(`Option except is no connection, and not iterable: ${String(except)}`);
+  }
+  return { except: new Set(except), filter };
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { deadline } from '../src/deadline.js';
+import { block, checkSideConditions } from './support/side-conditions.js';
+import { sockets, timers, turns } from './support/wire.js';
+
+checkSideConditions();
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('calls back once the time is over, and once only', async () => {
+  const began = performance.now();
+  let calls = 0;
+  await new Promise<void>((resolve) => {
+    deadline(30, () => {
+      calls++;
+      resolve();
+    });
+  });
+  expect(performance.now() - began).toBeGreaterThan(28);
+  await pause(60);
+  expect(calls).toBe(1);
+});
+
+test('is forgotten when it is cancelled: before its time, between the timer and the poll, afterwards', async () => {
+  const called: string[] = [];
+  const early = deadline(10, () => called.push('early'));
+  early();
+  early();
+  const between = deadline(1, () => called.push('between'));
+  const after = deadline(1, () => called.push('after'));
+  // Blocked until all timers are due: this one, set last, runs behind theirs in the same phase
+  setTimeout(() => between(), 1);
+  block(20);
+  await turns(10);
+  after();
+  expect(called).toEqual(['after']);
+  expect(timers()).toBe(0);
+});
+
+test('[X-28] a process blocked beyond the deadline reads first what has arrived meanwhile', async () => {
+  const [server, client] = await sockets();
+  const order: string[] = [];
+  const expired = new Promise<void>((resolve) => {
+    deadline(30, () => {
+      order.push('deadline');
+      resolve();
+    });
+  });
+  const cancelled = deadline(30, () => order.push('cancelled'));
+  client.on('data', () => {
+    order.push('data');
+    cancelled();
+  });
+  await turns(2);
+  server.write('in the kernel');
+  block(60);
+  await expired;
+  expect(order).toEqual(['data', 'deadline']);
+  server.destroy();
+  client.destroy();
+  await Promise.all([once(server, 'close'), once(client, 'close')]);
+});
