@@ -1,4 +1,4 @@
-/** Output without end, and many connections: nobody keeps the event loop for itself. */
+/** Output without end, and many connections: none keeps the event loop for itself. */
 import { once } from 'node:events';
 import { IncomingMessage } from 'node:http';
 import { connect as connectTcp, Socket } from 'node:net';
@@ -35,7 +35,7 @@ function cpu(): number {
   return (user + system) / 1000;
 }
 
-/** The longest time between two turns of the event loop while `work` goes on: of it, what this process has used. */
+/** The longest turn of the event loop while `work` goes on: the time of it that this process has used. */
 async function longestStall(work: () => Promise<unknown>): Promise<number> {
   let longest = 0;
   let last = performance.now();
@@ -182,7 +182,9 @@ describe.each(roles)('a %s', (role) => {
   test.each(['0123456789', ''])(
     '[X-12] messages of %j after an open writer: the limit counts the cost of each entry',
     async (data) => {
-      const [ws, peer] = await rawPair(role, { options: { maxBufferedAmount: 1_000_000, highWaterMark: 1_000 } });
+      const [ws, peer] = await rawPair(role, {
+        options: { maxBufferedAmount: 1_000_000, highWaterMark: 1_000 },
+      });
       const errors: Error[] = [];
       ws.on('error', (error) => errors.push(error));
       ws.resume();
@@ -246,7 +248,12 @@ describe('[X-35] thousands of connections of one server', () => {
   }
 
   test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', async () => {
-    const server = new WebSocketServer({ noServer: true, pingInterval: 300, pingTimeout: 60_000, closeTimeout: 50 });
+    const server = new WebSocketServer({
+      noServer: true,
+      pingInterval: 300,
+      pingTimeout: 60_000,
+      closeTimeout: 50,
+    });
     await fill(server);
     await turns(3);
     const beat = await longestStall(() => new Promise((resolve) => setTimeout(resolve, 500)));

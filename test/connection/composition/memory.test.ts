@@ -2,7 +2,12 @@
 import { constants } from 'node:buffer';
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { type MessageReader, ProtocolError, prepareMessage, type WebSocketConnection } from '../../../src/index.js';
+import {
+  type MessageReader,
+  ProtocolError,
+  prepareMessage,
+  type WebSocketConnection,
+} from '../../../src/index.js';
 import { record } from '../../support/consumers.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
@@ -148,7 +153,9 @@ describe.each(roles)('a %s', (role) => {
     for (const opcode of [1, 2]) {
       const [ws, peer] = await rawPair(role, { options: { maxMessageSize: Number.POSITIVE_INFINITY } });
       const receiving = ws.receive();
-      peer.socket.write(frameTo(role, opcode, '', { length: oversize, key: role === 'server' ? [0, 0, 0, 0] : null }));
+      peer.socket.write(
+        frameTo(role, opcode, '', { length: oversize, key: role === 'server' ? [0, 0, 0, 0] : null }),
+      );
       peer.socket.write('first bytes');
       const message = (await receiving)!;
       for await (const chunk of message) {

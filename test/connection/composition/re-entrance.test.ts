@@ -50,7 +50,10 @@ const actions: Readonly<Record<string, (ws: WebSocketConnection) => unknown>> = 
 };
 
 /** Calls that are made right after another one. */
-const seconds = [() => null, ...['close', 'terminate', 'writer left open', 'pause'].map((name) => actions[name]!)];
+const seconds = [
+  () => null,
+  ...['close', 'terminate', 'writer left open', 'pause'].map((name) => actions[name]!),
+];
 
 /** Does something in each kind of callback, the first time that it is called. */
 async function play(
@@ -90,18 +93,21 @@ async function play(
 
 describe.each(roles)('a %s', (role) => {
   describe.each(callbacks)("inside of '%s'", (callback) => {
-    test.each(Object.entries(actions))('[L-08] [X-17] %s, alone and with a second call at once', async (name, action) => {
-      await Promise.all(
-        seconds.map(async (second) => {
-          const [ws, peer] = await rawPair(role, { options: { highWaterMark: 10, closeTimeout: 20 } });
-          const seen = await play(ws, peer, (event) =>
-            event === callback ? [action(ws), second(ws)].flat() : null,
-          );
-          expect([name, endsOnce(seen, await ws.closed)]).toEqual([name, true]);
-          expect(seen.filter(([event]) => event === 'error').length).toBeLessThan(2);
-        }),
-      );
-    });
+    test.each(Object.entries(actions))(
+      '[L-08] [X-17] %s, alone and with a second call at once',
+      async (name, action) => {
+        await Promise.all(
+          seconds.map(async (second) => {
+            const [ws, peer] = await rawPair(role, { options: { highWaterMark: 10, closeTimeout: 20 } });
+            const seen = await play(ws, peer, (event) =>
+              event === callback ? [action(ws), second(ws)].flat() : null,
+            );
+            expect([name, endsOnce(seen, await ws.closed)]).toEqual([name, true]);
+            expect(seen.filter(([event]) => event === 'error').length).toBeLessThan(2);
+          }),
+        );
+      },
+    );
   });
 
   test('[X-17] every call from inside every callback at once: one end, nothing after it', async () => {
