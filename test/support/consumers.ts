@@ -6,7 +6,7 @@ import { turns } from './wire.js';
 export interface Consumed {
   /** The messages, as text. */
   readonly got: string[];
-  /** Settles when the consumer has seen the end: null after a clean one, else the error of a pull consumer. */
+  /** Settles at the end that the consumer sees: null after a clean one, else the error of a pull consumer. */
   readonly end: Promise<unknown>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A slow link in memory, in virtual time: two streams, and in each direction a send buffer, a bandwidth, a delay, and a
- * receive window that is closed by a reader that does not read.
+ * A slow link in memory, in virtual time: two streams, and in each direction a send buffer, a bandwidth, a delay,
+ * and a receive window that is closed by a reader that does not read.
  *
  *     write() ─▶ send buffer ── bandwidth ─▶ on the way ── delay ─▶ receive window ─▶ 'data'
  *        └─ its callback: all but the last `buffer` bytes have left

@@ -1,4 +1,4 @@
-/** What holds beside the outcome of every test of a composition: nothing is unhandled, and nothing is left. */
+/** What holds beside the outcome of each test of a composition: nothing is unhandled, nothing is left. */
 import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { leftovers, turns } from './wire.js';
 
@@ -9,8 +9,8 @@ const live = new Map<unknown, string>();
 const real = { setTimeout, setInterval, clearTimeout, clearInterval };
 
 /**
- * Has every test of the file fail for an unhandled rejection, an uncaught exception, a warning, and for a socket of a
- * connection or a timer of `src` that is left. Also with virtual time.
+ * Has every test of the file fail for an unhandled rejection, an uncaught exception, a warning, and for a socket
+ * of a connection or a timer of `src` that is left. Also with virtual time.
  */
 export function checkNothingLeft(): void {
   beforeEach(() => {

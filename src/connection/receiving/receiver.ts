@@ -58,7 +58,7 @@ export class Receiver implements Waiting {
 
   /** A consumer may still ask for the data that is held, however late; or the application has paused it. */
   get awaited(): boolean {
-    if (this.#mode === Mode.Undecided || this.#paused) return this.#paused;
+    if (this.#mode === Mode.Undecided) return this.#paused;
     return this.#mode === Mode.Events || !this.#inbox!.left;
   }
 

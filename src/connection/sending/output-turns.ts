@@ -18,7 +18,7 @@ const BYTES = 512;
 
 /** Output that is flushed at the end of the tick. */
 interface Flushable {
-  flush(): void;
+  onFlush(): void;
 }
 
 let began = 0;
@@ -79,7 +79,7 @@ function turn(): void {
 function flushAll(): void {
   try {
     for (let output = flushes.shift(); output !== undefined; output = flushes.shift()) {
-      output.flush();
+      output.onFlush();
       // One alone needs no look at the clock
       if (flushes.length > 0 && outputSpent(LOOK * BYTES)) break;
     }

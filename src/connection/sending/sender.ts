@@ -154,10 +154,15 @@ export class Sender {
     flushSoon(this);
   }
 
+  /** The time to flush that {@link schedule} has asked for. */
+  onFlush(): void {
+    this.#scheduled = false;
+    this.flush();
+  }
+
   /** Writes what is queued, unless the transport is stalled. */
   flush(): void {
     const { endpoint, transport } = this.#life;
-    this.#scheduled = false;
     let stalled = transport.stalled;
     let left = endpoint.pending;
     while (left > 0 && !stalled) {

@@ -1,4 +1,4 @@
-/** A backlog of input when the connection ends: nothing of it is reported after the end, and nothing fails by it. */
+/** A backlog of input when the connection ends: nothing of it is reported after the end, or fails by it. */
 import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import { deflateRawSync, constants as zlib } from 'node:zlib';
@@ -47,7 +47,7 @@ const endings: Readonly<Record<string, (ws: WebSocketConnection, stream: Duplex)
 
 describe.each(roles)('a %s', (role) => {
   describe.each(Object.entries(endings))('that ends by %s', (name, end) => {
-    test.each([0, 5_000, 59_999])(
+    test.each([0, 5_000, 19_999])(
       '[X-17] a backlog of Pings with a Close in it, from inside the listener of Ping %i: nothing after close',
       async (at) => {
         const stream = new Received();
@@ -62,14 +62,14 @@ describe.each(roles)('a %s', (role) => {
         ws.on('message', () => seen.push('message')).on('pong', () => seen.push('pong'));
         ws.on('close', (info) => closes.push(info)).on('error', () => closes.length && seen.push('error'));
         await turns(1);
-        stream.push(Buffer.concat([repeat(frameTo(role, 9, 'x'), 60_000), frameTo(role, 8, code(4001))]));
+        stream.push(Buffer.concat([repeat(frameTo(role, 9, 'x'), 20_000), frameTo(role, 8, code(4001))]));
         const info = await ws.closed;
         await turns(5);
         expect(closes).toEqual([info]);
         expect(closes[0]).toBe(info);
         expect(seen).toEqual([]);
-        const dropped = name.includes('terminate') && at < 59_999;
-        expect(info.code).toBe(dropped || (name.includes('terminate') && at === 59_999) ? 1006 : 4001);
+        const dropped = name.includes('terminate') && at < 19_999;
+        expect(info.code).toBe(dropped || (name.includes('terminate') && at === 19_999) ? 1006 : 4001);
       },
     );
 
@@ -84,7 +84,7 @@ describe.each(roles)('a %s', (role) => {
         const seen = record(ws);
         const consumed = consume(ws);
         await turns(1);
-        const texts = Array.from({ length: 300 }, (__, i) => `${i} ${'é'.repeat(2_000)}`);
+        const texts = Array.from({ length: 100 }, (__, i) => `${i} ${'é'.repeat(2_000)}`);
         stream.push(Buffer.concat(texts.map((text) => frameTo(role, 1, deflated(text), { rsv: 0x40 }))));
         await turns(1);
         end(ws, stream);
@@ -110,7 +110,7 @@ describe.each(roles)('a %s', (role) => {
     );
     const [seen, peerSeen] = [record(ws), record(peer)];
     ws.resume();
-    for (let i = 0; i < 20; i++) peer.send('some text '.repeat(60_000));
+    for (let i = 0; i < 20; i++) peer.send('some text '.repeat(20_000));
     await turns(3);
     ws.terminate();
     peer.terminate();

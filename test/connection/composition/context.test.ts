@@ -11,7 +11,7 @@ import { makeXor } from '../../support/xor.js';
 checkNothingLeft();
 
 const storage = new AsyncLocalStorage<{ readonly id: number }>();
-const COUNT = 12;
+const COUNT = 9;
 
 /** Listens for everything, and notes the context of each call. */
 function note(ws: WebSocketConnection, calls: [event: string, id: number | undefined][]): void {

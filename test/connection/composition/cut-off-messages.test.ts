@@ -1,4 +1,4 @@
-/** Messages that are cut off: what a sender did not finish is never received as whole, and never holds up the end. */
+/** Messages that are cut off: what a sender did not finish is never received as whole, nor holds up the end. */
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import {
@@ -211,7 +211,7 @@ describe.each(roles)('a %s', (role) => {
   });
 });
 
-test('[X-03] open writers, then broadcast() and server.close(): all peers are told 1001, in time', async () => {
+test('[X-03] open writers, then broadcast() and server.close(): all peers get 1001, in time', async () => {
   const peers: WebSocketConnection[] = [];
   const owns: WebSocketConnection[] = [];
   const http = new WebSocketServer({ port: 0, host: '127.0.0.1', compression: true });

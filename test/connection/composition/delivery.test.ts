@@ -180,21 +180,25 @@ describe.each(roles)('a %s', (role) => {
     expect(await ws.closed).toEqual(cut);
   });
 
-  test('[X-09] an iteration that is left with messages unread lets the end come', async () => {
-    virtualTime();
-    const stream = new Received();
-    const ws = open(stream, role, { options: { closeTimeout: 3_000 } });
-    await turns(2);
-    stream.push(conversation(role));
-    stream.destroy();
-    await once(stream, 'close');
-    for await (const message of ws) {
-      expect(await message.text()).toBe('one');
-      break;
-    }
-    await passUntil(ws.closed, 3_300);
-    await expect(ws.receive()).rejects.toMatchObject({ code: 4001 });
-  });
+  test.each([false, true])(
+    '[X-09] an iteration that is left with messages unread lets the end come (paused before: %s)',
+    async (paused) => {
+      virtualTime();
+      const stream = new Received();
+      const ws = open(stream, role, { options: { closeTimeout: 3_000 } });
+      if (paused) ws.pause();
+      await turns(2);
+      stream.push(conversation(role));
+      stream.destroy();
+      await once(stream, 'close');
+      for await (const message of ws) {
+        expect(await message.text()).toBe('one');
+        break;
+      }
+      await passUntil(ws.closed, 3_300);
+      await expect(ws.receive()).rejects.toMatchObject({ code: 4001 });
+    },
+  );
 
   describe.each([true, false])('[X-10] both ends are Sluice (the sender waits: %s)', (polite) => {
     test.each(Object.entries(slowConsumers))(

@@ -1,4 +1,4 @@
-/** Output without end, and many connections: nobody keeps the event loop for itself. */
+/** Output without end, and many connections: none keeps the event loop for itself. */
 import { once } from 'node:events';
 import { IncomingMessage } from 'node:http';
 import { connect as connectTcp, Socket } from 'node:net';
@@ -29,15 +29,23 @@ class FastReader extends Duplex {
   }
 }
 
-/** The longest time between two turns of the event loop while `work` goes on. */
+/** Milliseconds that this process has run. */
+function cpu(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** The longest turn of the event loop while `work` goes on: the time of it that this process has used. */
 async function longestStall(work: () => Promise<unknown>): Promise<number> {
   let longest = 0;
   let last = performance.now();
+  let lastCpu = cpu();
   let going = true;
   const look = (): void => {
-    const now = performance.now();
-    longest = Math.max(longest, now - last);
+    const [now, nowCpu] = [performance.now(), cpu()];
+    longest = Math.max(longest, Math.min(now - last, nowCpu - lastCpu));
     last = now;
+    lastCpu = nowCpu;
     if (going) setImmediate(look);
   };
   setImmediate(look);
@@ -217,7 +225,7 @@ test('[X-26] 200 opening handshakes while connections stream without end to fast
 });
 
 describe('[X-35] thousands of connections of one server', () => {
-  const COUNT = 4_000;
+  const COUNT = 5_000;
 
   /** Connections in memory, made by a server. */
   async function fill(server: WebSocketServer): Promise<void> {
@@ -242,13 +250,13 @@ describe('[X-35] thousands of connections of one server', () => {
   test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', async () => {
     const server = new WebSocketServer({
       noServer: true,
-      pingInterval: 800,
+      pingInterval: 300,
       pingTimeout: 60_000,
       closeTimeout: 50,
     });
     await fill(server);
     await turns(3);
-    const beat = await longestStall(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
+    const beat = await longestStall(() => new Promise((resolve) => setTimeout(resolve, 500)));
     const broadcast = await shortestOf(
       () =>
         longestStall(async () => {

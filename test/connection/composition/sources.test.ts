@@ -1,4 +1,4 @@
-/** What is sent comes from somewhere else: a Blob, a stream. It fails, or it idles while the connection ends. */
+/** The source of what is sent, a Blob or a stream, fails, or idles while the connection ends. */
 
 import { openAsBlob } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -36,18 +36,15 @@ class Kernel extends Duplex {
 
 describe.each(roles)('a %s', (role) => {
   test('[X-28] a Pong lies in the kernel while this process stalls for longer than pingTimeout: not killed', async () => {
-    const [ws, peer] = await rawPair(role, { options: { pingInterval: 40, pingTimeout: 60 } });
+    const [ws, peer] = await rawPair(role, { options: { pingInterval: 40, pingTimeout: 200 } });
     ws.resume();
     const seen = record(ws);
-    for (let i = 0; i < 2; i++) {
-      const { length } = peer.frames;
-      await peer.until(({ frames }) => frames.slice(length).some(({ opcode }) => opcode === 9));
-      peer.send(10, peer.frames.at(-1)!.payload);
-      block(150);
-      await turns(5);
-      expect(ws.state).toBe('open');
-    }
-    expect(seen.map(([event]) => event)).toEqual(['pong', 'pong']);
+    await peer.until(({ frames }) => frames.some(({ opcode }) => opcode === 9));
+    peer.send(10, peer.frames.at(-1)!.payload);
+    block(300);
+    await turns(5);
+    expect(ws.state).toBe('open');
+    expect(seen.map(([event]) => event)).toEqual(['pong']);
     ws.terminate();
   });
 
@@ -98,13 +95,13 @@ describe.each(roles)('a %s', (role) => {
   });
 
   test('[X-28] the Close frame of the peer lies in the kernel while this process stalls for longer than closeTimeout', async () => {
-    const [ws, peer] = await rawPair(role, { options: { closeTimeout: 60 } });
+    const [ws, peer] = await rawPair(role, { options: { closeTimeout: 200 } });
     ws.resume();
     const closing = ws.close(4_000, 'bye');
     await peer.until(({ frames }) => frames.length === 1);
     peer.send(8, Buffer.concat([Buffer.from([4_000 >> 8, 4_000 & 255]), Buffer.from('bye')]));
     peer.socket.end();
-    block(150);
+    block(300);
     expect(await closing).toEqual({ code: 4_000, reason: 'bye', wasClean: true });
   });
 
@@ -120,7 +117,7 @@ describe.each(roles)('a %s', (role) => {
       ]),
     );
     peer.socket.end();
-    block(150);
+    block(300);
     expect(await ws.closed).toEqual({ code: 1000, reason: '', wasClean: true });
     expect(got).toEqual(['one', 'two']);
   });
@@ -128,10 +125,10 @@ describe.each(roles)('a %s', (role) => {
   test('[X-28] ping() whose Pong lies in the kernel while this process stalls for longer than its timeout', async () => {
     const [ws, peer] = await rawPair(role);
     ws.resume();
-    const ping = ws.ping('here?', { timeout: 60 });
+    const ping = ws.ping('here?', { timeout: 200 });
     await peer.until(({ frames }) => frames.length === 1);
     peer.send(10, 'here?');
-    block(150);
+    block(300);
     expect(await ping).toBeGreaterThan(0);
     ws.terminate();
   });
@@ -147,12 +144,12 @@ test('[X-28] the answer of the opening handshake lies in the kernel for longer t
         'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
           `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
       );
-      block(300);
+      block(450);
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
-  const ws = await connect(`ws://127.0.0.1:${port}`, { handshakeTimeout: 150 });
+  const ws = await connect(`ws://127.0.0.1:${port}`, { handshakeTimeout: 300 });
   ws.terminate();
   await ws.closed;
   server.close();
