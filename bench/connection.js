@@ -41,7 +41,8 @@ export function openSocket(
             const rest = head.length - head.indexOf('\r\n\r\n') - 4;
             head = null;
             resolve(socket);
-            if (rest > 0) onBytes(bytes.subarray(size - rest));
+            // Once the socket is known
+            if (rest > 0) queueMicrotask(() => onBytes(bytes.subarray(size - rest)));
           }
           return true;
         },

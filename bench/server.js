@@ -1,7 +1,7 @@
 /** The process of one peer's server: `server.js PEER`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { getHeapSpaceStatistics } from 'node:v8';
+import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
 import { serveCalls } from './process.js';
 
 /** Milliseconds between two looks at the event loop. */
@@ -40,26 +40,28 @@ serveCalls({
   /** Ends by itself, which writes a profile if one was asked for. */
   exit: () => process.exit(),
   cpu,
-  /** CPU time so far, and the time of now, in microseconds. */
-  usage: () => ({ cpu: cpu(), now: performance.now() * 1e3 }),
   /**
    * Resident memory in bytes, after garbage collection; of that, the young generation of the heap, whose size
    * follows the garbage of the last moments; the peak of resident memory; and what JavaScript objects take.
    */
   async memory() {
+    let heap = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.();
+      // The least of them: a Ping that is under way takes some as well
+      heap = Math.min(heap, heapBytes());
       await delay(100);
     }
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
     return {
       rss: process.memoryUsage.rss(),
-      heap: heapBytes(),
+      heap,
       young: young?.physical_space_size ?? 0,
       peak: process.resourceUsage().maxRSS * 1024,
     };
   },
   collect: () => globalThis.gc?.(),
+  snapshot: (/** @type {string} */ file) => writeHeapSnapshot(file),
   rss: () => process.memoryUsage.rss(),
   /** How many connections are open, and on which port; where the peer tells. */
   connections: () => connections(),
