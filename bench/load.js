@@ -21,6 +21,8 @@ const lasting = new Map();
 let load;
 
 let spinning = false;
+/** Replies before the load began. */
+let began = 0;
 
 /** Looks for replies without ever going to sleep: to wake this process up would cost the measured one. */
 function spin() {
@@ -81,6 +83,7 @@ serveCalls({
 
   /** Each connection keeps `window` messages in flight; with `broadcast`, the first one alone, and all have the replies. */
   start({ broadcast = false } = {}) {
+    began = replies();
     spinning = true;
     spin();
     for (const connection of connections) connection.check(true);
@@ -124,7 +127,7 @@ serveCalls({
     const wanted = () => (broadcast ? sent() * connections.length : sent());
     await until(() => replies() === wanted(), `${replies()} of ${wanted()} replies`);
     for (const connection of connections) connection.verify();
-    return { replySize: connections[0].meanReplySize };
+    return { replySize: connections[0].meanReplySize, replies: replies() - began };
   },
 
   /** Each connection sends so many messages, one in flight; `concurrency` connections at once. */
@@ -182,7 +185,7 @@ serveCalls({
         }
       }),
     );
-    return { rate: (count / (performance.now() - began)) * 1e3 };
+    return { rate: (count / (performance.now() - began)) * 1e3, count };
   },
 
   /** Sends one binary message of `size` bytes, chunk by chunk, and compares what comes back. */

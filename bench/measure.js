@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DRIVER, MEASURED, startProcess } from './process.js';
 
 /**
- * @typedef {{ value: number, [detail: string]: any }} Sample
+ * @typedef {{ value: number, [detail: string]: any }} Sample `cost`: microseconds of CPU of the measured process for one message.
  * @typedef {{ warmup: number, window: number }} Times Milliseconds.
  * @typedef {ReturnType<typeof startProcess>} Process
  */
@@ -23,14 +23,6 @@ export function startLoad() {
   return startProcess('load.js', { core: DRIVER });
 }
 
-/** Runs `work`; the share of a core that `process` used meanwhile, by its own clock. */
-async function busyDuring(/** @type {Process} */ process, /** @type {() => Promise<any>} */ work) {
-  const before = await process.call('usage');
-  const result = await work();
-  const { cpu, now } = await process.call('usage');
-  return { ...result, used: (cpu - before.cpu) / (now - before.now) };
-}
-
 /** Messages, or deliveries, a second; with what the processes used meanwhile. @returns {Promise<Sample>} */
 async function throughput(/** @type {Context} */ { server, load, port, peer, row, times, keep }) {
   const broadcast = row.kind === 'broadcast';
@@ -38,16 +30,19 @@ async function throughput(/** @type {Context} */ { server, load, port, peer, row
   const options = { ...row.load, port, bare: bare && !broadcast, skipAccept: bare };
   const lasts = keep || row.stalls;
   await load.call(lasts ? 'openOnce' : 'open', options);
+  const idle = await server.call('cpu');
   await load.call('start', { broadcast });
   if (row.stalls) await server.call('watchStalls');
   await delay(times.warmup);
   if (row.stalls) await server.call('watchStalls');
-  const measure = () => load.call('measure', { milliseconds: times.window });
-  const { rate, busy, used } = await busyDuring(server, measure);
+  const before = await server.call('cpu');
+  const { rate, busy, seconds } = await load.call('measure', { milliseconds: times.window });
+  const used = ((await server.call('cpu')) - before) / 1e6 / seconds;
   const stalls = row.stalls ? await server.call('longestStalls') : {};
-  const { replySize } = await load.call('stop', { broadcast });
+  const { replySize, replies } = await load.call('stop', { broadcast });
+  const cost = ((await server.call('cpu')) - idle) / replies;
   if (!lasts) await load.call('close');
-  return { value: rate, serverBusy: used, loadBusy: busy, replySize, ...stalls };
+  return { value: rate, serverBusy: used, loadBusy: busy, replySize, cost, ...stalls };
 }
 
 /** An exchange that is not counted, behind which there is nothing left to compile, nor to collect of the handshakes. */
@@ -92,19 +87,20 @@ export const kinds = {
   async client({ server, client, port, row, times }) {
     await client.call('open', { ...row.load, port });
     await delay(times.warmup);
-    const measure = () => client.call('measure', { milliseconds: times.window });
-    const { rate, busy, used } = await busyDuring(server, measure);
-    await client.call('close');
-    return { value: rate, serverBusy: used, loadBusy: busy };
+    const before = await server.call('cpu');
+    const { rate, busy, seconds } = await client.call('measure', { milliseconds: times.window });
+    const used = ((await server.call('cpu')) - before) / 1e6 / seconds;
+    const { replies, cpu } = await client.call('close');
+    return { value: rate, serverBusy: used, loadBusy: busy, cost: cpu / replies };
   },
 
   /** @returns {Promise<Sample>} */
   async handshakes({ load, server, port, peer, row, times }) {
     const work = { port, bare: peer === 'net', concurrency: row.load.concurrency };
     await load.call('handshakes', { ...work, milliseconds: times.warmup });
-    const measure = () => load.call('handshakes', { ...work, milliseconds: times.window });
-    const { rate, used } = await busyDuring(server, measure);
-    return { value: rate, serverBusy: used };
+    const before = await server.call('cpu');
+    const { rate, count } = await load.call('handshakes', { ...work, milliseconds: times.window });
+    return { value: rate, cost: ((await server.call('cpu')) - before) / count };
   },
 
   /** At half of the load that the peer bears in the same round. @returns {Promise<Sample>} */
