@@ -77,7 +77,7 @@ export function attempt(
         reject(error);
       }
     });
-    // node:http takes a 101 without "Connection: Upgrade" and "Upgrade" for a mere information
+    // To node:http a 101 without "Connection: Upgrade" and "Upgrade" is an informational response
     request.on('information', ({ statusCode: status, rawHeaders }) => {
       if (status !== 101) return;
       try {
