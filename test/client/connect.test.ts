@@ -163,6 +163,7 @@ describe('connect', () => {
     const url = await serve((head, socket) => socket.write(switching(head, fields)));
     const error = await refusal(url, { subprotocols: ['v1', 'v2'], extensions: [xorFactory()] });
     expect(error).toMatchObject({ code: 'ERR_HANDSHAKE', status: 101 });
+    expect(error.message).toMatch(/^(Expected|Server chose) /);
   });
 
   test('[C-04] two Sec-WebSocket-Accept fields are a HandshakeError', async () => {
