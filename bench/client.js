@@ -10,8 +10,17 @@ let received = 0;
 let sending = false;
 let checking = true;
 let outstanding = 0;
+/** When the load began. */
+let before = 0;
+let cpuBefore = 0;
 /** @type {{ send(data: Buffer): void, terminate(): void }[]} */
-const connections = [];
+let opened = [];
+
+/** CPU time so far, in microseconds. */
+function cpu() {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
 
 serveCalls({
   /** Opens the connections, each of which keeps `window` messages in flight. */
@@ -19,7 +28,9 @@ serveCalls({
     const [payload] = makePayloads(1, size, 'same');
     sending = true;
     checking = true;
-    connections = await Promise.all(
+    before = received;
+    cpuBefore = cpu();
+    opened = await Promise.all(
       Array.from({ length: connections }, async () => {
         let connection;
         const onMessage = (data) => {
@@ -40,20 +51,17 @@ serveCalls({
 
   async measure({ milliseconds }) {
     checking = false;
-    const cpu = process.cpuUsage();
-    const before = received;
-    const began = performance.now();
+    const from = { cpu: cpu(), received, now: performance.now() };
     await delay(milliseconds);
-    const microseconds = (performance.now() - began) * 1e3;
-    const { user, system } = process.cpuUsage(cpu);
+    const microseconds = (performance.now() - from.now) * 1e3;
     return {
-      rate: ((received - before) / microseconds) * 1e6,
-      busy: (user + system) / microseconds,
+      rate: ((received - from.received) / microseconds) * 1e6,
+      busy: (cpu() - from.cpu) / microseconds,
       seconds: microseconds / 1e6,
     };
   },
 
-  /** Ends the load; throws unless all that was sent came back. */
+  /** Ends the load, and says what it was and took; throws unless all that was sent came back. */
   async close() {
     checking = true;
     sending = false;
@@ -61,6 +69,7 @@ serveCalls({
       if (i > 5000) throw new Error(`${outstanding} replies are missing`);
       await delay(1);
     }
-    for (const { terminate } of connections) terminate();
+    for (const { terminate } of opened) terminate();
+    return { replies: received - before, cpu: cpu() - cpuBefore };
   },
 });

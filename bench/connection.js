@@ -38,8 +38,11 @@ export function openSocket(
               (checked !== '' && !head.includes(ACCEPT)) ||
               (deflate && !head.includes('permessage-deflate'));
             if (wrong) reject(new Error(`The handshake failed: ${head}`));
+            const rest = head.length - head.indexOf('\r\n\r\n') - 4;
             head = null;
             resolve(socket);
+            // Once the socket is known
+            if (rest > 0) queueMicrotask(() => onBytes(bytes.subarray(size - rest)));
           }
           return true;
         },

@@ -21,6 +21,8 @@ const lasting = new Map();
 let load;
 
 let spinning = false;
+/** Replies before the load began. */
+let began = 0;
 
 /** Looks for replies without ever going to sleep: to wake this process up would cost the measured one. */
 function spin() {
@@ -60,6 +62,7 @@ async function open(/** @type {any} */ options) {
   const script = makeScript(options);
   const checked = options.skipAccept ? '' : 'accepted';
   connections = Array.from({ length: options.connections }, (_, i) => new Connection(script, i === 0));
+  if (options.pingInterval > 0 && options.answers) for (const each of connections) each.answerPings();
   await forAll(OPENING, (connection) => connection.open(options.port, checked));
 }
 
@@ -80,6 +83,7 @@ serveCalls({
 
   /** Each connection keeps `window` messages in flight; with `broadcast`, the first one alone, and all have the replies. */
   start({ broadcast = false } = {}) {
+    began = replies();
     spinning = true;
     spin();
     for (const connection of connections) connection.check(true);
@@ -88,11 +92,12 @@ serveCalls({
       return;
     }
     const [first] = connections;
+    const before = first.sent;
     let received = 0;
     for (const connection of connections) {
       connection.onreplies = (count) => {
         received += count;
-        first.send(Math.floor(received / connections.length) + load.window - first.sent);
+        first.send(before + Math.floor(received / connections.length) + load.window - first.sent);
       };
     }
     first.send(load.window);
@@ -122,7 +127,7 @@ serveCalls({
     const wanted = () => (broadcast ? sent() * connections.length : sent());
     await until(() => replies() === wanted(), `${replies()} of ${wanted()} replies`);
     for (const connection of connections) connection.verify();
-    return { replySize: connections[0].meanReplySize };
+    return { replySize: connections[0].meanReplySize, replies: replies() - began };
   },
 
   /** Each connection sends so many messages, one in flight; `concurrency` connections at once. */
@@ -180,7 +185,7 @@ serveCalls({
         }
       }),
     );
-    return { rate: (count / (performance.now() - began)) * 1e3 };
+    return { rate: (count / (performance.now() - began)) * 1e3, count };
   },
 
   /** Sends one binary message of `size` bytes, chunk by chunk, and compares what comes back. */
@@ -206,6 +211,9 @@ serveCalls({
   answerPings() {
     for (const connection of connections) connection.answerPings();
   },
+
+  /** Resolves when each connection has answered a Ping. */
+  firstPings: () => until(() => connections.every(({ pings }) => pings > 0), 'the first Pings'),
 
   pings: () => connections.reduce((sum, { pings }) => sum + pings, 0),
 

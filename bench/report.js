@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { CLOSE } from './rows.js';
+import { median } from './statistics.js';
 
 const require = createRequire(import.meta.url);
 const root = join(import.meta.dirname, '..');
@@ -15,12 +16,6 @@ const LESS = new Set(['bytes', 'ms']);
 const LONGEST = new Set(['stall', 'stallByClock']);
 /** How much of a target the guard wants. */
 const GUARD = 0.5;
-
-const median = (/** @type {number[]} */ values) => {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 export function describeMachine(/** @type {any} */ { rounds, times, pinned, uws }) {
   const versions = { sluice: require('../package.json').version };
@@ -117,7 +112,7 @@ function short(/** @type {number} */ value) {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-const amount = (value, unit) =>
+export const amount = (/** @type {number} */ value, /** @type {string} */ unit) =>
   unit === 'bytes'
     ? value >= 2 ** 20
       ? `${(value / 2 ** 20).toFixed(1)} MiB`

@@ -20,6 +20,7 @@ const compressing = ['sluice', 'ws', 'uws'];
  * @property {number} [rounds] At the most.
  * @property {boolean} [close] The sides are close to each other: {@link CLOSE}.
  * @property {boolean} [stalls] The longest stalls of the event loop are told, of connections that stay open from round to round.
+ * @property {'heap'} [measures] Of memory: JavaScript heap and what it holds outside of it, not what is resident.
  * @property {boolean} [design] Whether the design names the row: the others are told for information.
  * @property {any} load
  */
@@ -78,6 +79,19 @@ export const rows = [
     design: false,
   },
   memory('memory', 'memory, idle connection', { connections: 10_000, peers: servers, target: 0.8 }),
+  {
+    ...memory(
+      'memory-pinged',
+      'memory, idle connection, after its first keepalive Ping: JavaScript objects',
+      {
+        connections: 10_000,
+        peers: ['sluice', 'ws', 'websocket', 'faye-websocket'],
+        target: 0.7,
+        pingInterval: 3000,
+      },
+    ),
+    measures: 'heap',
+  },
   memory('memory-deflate', 'memory, permessage-deflate, after one message', {
     connections: 2000,
     peers: compressing,

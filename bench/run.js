@@ -8,6 +8,7 @@
  *     --peers NAME,NAME  these peers alone
  *     --write            results and plots go to bench/results, and the table to the README
  *     --guard            fails when a row does not reach half of its target against another library
+ *     --baseline REF     compares with the library of another commit instead: see baseline.js
  */
 
 import { existsSync } from 'node:fs';
@@ -27,11 +28,19 @@ const { values: options } = parseArgs({
     peers: { type: 'string' },
     write: { type: 'boolean', default: false },
     guard: { type: 'boolean', default: false },
+    baseline: { type: 'string' },
+    rows: { type: 'string' },
+    seconds: { type: 'string' },
+    json: { type: 'string' },
   },
 });
 
 if (!existsSync(join(import.meta.dirname, '..', 'dist', 'index.js')))
   throw new Error('Run npm run build first');
+if (options.baseline !== undefined) {
+  const { compare } = await import('./baseline.js');
+  process.exit((await compare(options.baseline, options)) ? 0 : 1);
+}
 const uws = await import('uWebSockets.js').then(
   () => true,
   () => false,

@@ -1,7 +1,7 @@
 /** The process of one peer's server: `server.js PEER`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { getHeapSpaceStatistics } from 'node:v8';
+import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
 import { serveCalls } from './process.js';
 
 /** Milliseconds between two looks at the event loop. */
@@ -20,6 +20,12 @@ function cpu() {
   return user + system;
 }
 
+/** JavaScript heap, and what it holds outside of it: ArrayBuffers are a part of `external`. */
+function heapBytes() {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 function look() {
   const now = { wall: performance.now(), cpu: cpu() };
   const late = now.wall - looked.wall - RESOLUTION;
@@ -35,22 +41,27 @@ serveCalls({
   exit: () => process.exit(),
   cpu,
   /**
-   * Resident memory in bytes, when what is not needed has been freed; of that, the young generation of the heap, whose
-   * size follows the garbage of the last moments; and the most that was ever resident.
+   * Resident memory in bytes, after garbage collection; of that, the young generation of the heap, whose size
+   * follows the garbage of the last moments; the peak of resident memory; and what JavaScript objects take.
    */
   async memory() {
+    let heap = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.();
+      // The least of them: a Ping that is under way takes some as well
+      heap = Math.min(heap, heapBytes());
       await delay(100);
     }
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
     return {
       rss: process.memoryUsage.rss(),
+      heap,
       young: young?.physical_space_size ?? 0,
       peak: process.resourceUsage().maxRSS * 1024,
     };
   },
   collect: () => globalThis.gc?.(),
+  snapshot: (/** @type {string} */ file) => writeHeapSnapshot(file),
   rss: () => process.memoryUsage.rss(),
   /** How many connections are open, and on which port; where the peer tells. */
   connections: () => connections(),

@@ -215,6 +215,11 @@ export const scenarios: readonly Scenario[] = [
       'linear time; the limit counts the cost of each entry, bufferedAmount stays bytes',
     ],
     [
+      'X-13',
+      '64 KiB of 03 00, thousands of final blocks, as one compressed message',
+      'CPU in proportion to the bytes; 1007 or the empty message',
+    ],
+    [
       'X-14',
       'an upgrade for a path that nobody serves, then a reset; other upgrade listeners that write nothing',
       'an error listener at once; 404 after handshakeTimeout, destroyed',
@@ -252,8 +257,8 @@ export const scenarios: readonly Scenario[] = [
     ['X-21', 'text and close reason of a peer with terminal escapes, in sluice connect', 'printed harmless'],
     [
       'X-22',
-      'a pipelined upgrade in front of which an HTTP answer is pending',
-      '400 after that answer; destroyed when it does not come in time',
+      'a listener that transfers data.buffer to another thread',
+      'an error or nothing, never the silence or the bytes of others',
     ],
     [
       'X-23',
@@ -291,6 +296,11 @@ export const scenarios: readonly Scenario[] = [
       'memory in proportion to the cap; no stall over 20 ms',
     ],
     [
+      'X-30',
+      'a broadcast of 1 MB of text to 2,000 connections with context takeover',
+      'UTF-8 made once, compressed once, added to each window',
+    ],
+    [
       'X-31',
       'send(4 MB); close() over a slow link',
       'delivered, 1000: closeTimeout runs from when the Close frame left, or while nothing moves',
@@ -299,6 +309,11 @@ export const scenarios: readonly Scenario[] = [
       'X-32',
       'a compressed backlog when the connection is terminated',
       'no InvalidPayloadError, nothing after close',
+    ],
+    [
+      'X-33',
+      'a buffer changed after it was given to send(), compressed in the thread pool with context takeover',
+      'at most that message is wrong, never a later one',
     ],
     [
       'X-34',

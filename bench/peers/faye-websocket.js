@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import WebSocket from 'faye-websocket';
 
-export async function listen(behaviour) {
+export async function listen(behaviour, { pingInterval } = {}) {
   const server = createServer();
   const all = new Set();
   server.on('upgrade', (request, socket, head) => {
-    const ws = new WebSocket(request, socket, head);
+    const options = pingInterval === undefined ? {} : { ping: pingInterval / 1000 };
+    const ws = new WebSocket(request, socket, head, [], options);
     all.add(ws);
     ws.on('close', () => all.delete(ws));
     ws.on('message', ({ data }) => {

@@ -1,7 +1,8 @@
-/** This library, with its defaults. */
+/** This library, with its defaults; `SLUICE` names another build of it. */
 
 import { once } from 'node:events';
-import { connect, WebSocketServer } from '../../dist/index.js';
+
+const { connect, WebSocketServer } = await import(process.env['SLUICE'] ?? '../../dist/index.js');
 
 const behaviours = {
   echo(ws) {
@@ -19,7 +20,7 @@ const behaviours = {
   },
 };
 
-/** @type {WebSocketServer} */
+/** @type {import('../../dist/index.js').WebSocketServer} */
 let server;
 
 export const connections = () => ({ open: server.connections.size, port: server.address().port });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import websocket from 'websocket';
 
-export async function listen(behaviour) {
+export async function listen(behaviour, { pingInterval } = {}) {
   const httpServer = createServer();
   const server = new websocket.server({
     httpServer,
@@ -12,6 +12,7 @@ export async function listen(behaviour) {
     maxReceivedFrameSize: 2 ** 26,
     maxReceivedMessageSize: 2 ** 26,
     fragmentOutgoingMessages: false,
+    ...(pingInterval !== undefined && { keepaliveInterval: pingInterval }),
   });
   server.on('connect', (connection) => {
     connection.on('message', (message) => {

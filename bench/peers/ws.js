@@ -3,6 +3,10 @@
 import { once } from 'node:events';
 import { WebSocket, WebSocketServer } from 'ws';
 
+function heartbeat() {
+  this.isAlive = true;
+}
+
 export async function listen(behaviour, { deflate = false, level, pingInterval } = {}) {
   const server = new WebSocketServer({
     host: '127.0.0.1',
@@ -19,18 +23,16 @@ export async function listen(behaviour, { deflate = false, level, pingInterval }
       else if (behaviour === 'broadcast') for (const client of server.clients) client.send(data, { binary });
     });
     if (pingInterval !== undefined) {
-      ws.alive = true;
-      ws.on('pong', () => {
-        ws.alive = true;
-      });
+      ws.isAlive = true;
+      ws.on('pong', heartbeat);
     }
   });
-  // How its manual finds dead peers
+  // As its README finds dead peers
   if (pingInterval !== undefined) {
     setInterval(() => {
       for (const ws of server.clients) {
-        if (!ws.alive) ws.terminate();
-        ws.alive = false;
+        if (ws.isAlive === false) ws.terminate();
+        ws.isAlive = false;
         ws.ping();
       }
     }, pingInterval);

@@ -91,7 +91,7 @@ export class Heartbeat {
     const { interval, timeout } = this.#heart;
     const life = this.#life;
     const alive = this.#alive();
-    if (life.receiver.holding) {
+    if (life.receiver.holding || (life.receiver.unread && !alive)) {
       this.#phase = Phase.Quiet;
       this.#beatUnread(at, Math.min(interval, timeout) / 2);
       return;
@@ -117,7 +117,8 @@ export class Heartbeat {
 
   /** @internal The peer has shown no sign of life in time, and the event loop has polled once more. */
   checkLost(): void {
-    if (this.heard || this.#index < 0 || this.#phase !== Phase.Awaited || this.#life.receiver.holding) return;
+    if (this.#index < 0 || this.#phase !== Phase.Awaited) return;
+    if (this.heard || this.#acknowledged || this.#life.receiver.unread) return;
     this.#life.onLost(
       new TimeoutError(`No byte arrived within pingTimeout (${this.#heart.timeout} ms) after a Ping`),
     );
@@ -126,11 +127,15 @@ export class Heartbeat {
   /** The peer has shown that it is alive since the last beat. */
   #alive(): boolean {
     const { transport } = this.#life;
-    const acknowledged = this.#stalledWrite > 0 && transport.flushed >= this.#stalledWrite;
+    const alive = this.#acknowledged || this.heard;
     this.#stalledWrite = transport.stalled ? transport.started : 0;
-    const alive = acknowledged || this.heard;
     this.heard = false;
     return alive;
+  }
+
+  /** The write that was stalled at the last beat is flushed. */
+  get #acknowledged(): boolean {
+    return this.#stalledWrite > 0 && this.#life.transport.flushed >= this.#stalledWrite;
   }
 
   #beatUnread(at: number, period: number): void {

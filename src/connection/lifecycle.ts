@@ -27,18 +27,17 @@
  * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
  * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun.
  */
-import { AsyncResource } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { deadline } from '../deadline.js';
 import { CloseCode } from '../protocol/close-code.js';
 import type { CloseInfo } from '../protocol/closing-handshake.js';
-import { Endpoint, type Role } from '../protocol/endpoint.js';
-import type { Extension } from '../protocol/extension.js';
+import { Endpoint } from '../protocol/endpoint.js';
+import { ClosingDeadline } from './closing-deadline.js';
 import type { ConnectionEvents, ConnectionInit } from './connection-types.js';
 import { EndReason } from './end-reason.js';
 import { Heartbeat } from './heartbeat.js';
+import { ListenerContext } from './listener-context.js';
 import type { ResolvedConnectionOptions } from './options.js';
 import { Pings } from './pings.js';
 import { Receiver } from './receiving/receiver.js';
@@ -57,8 +56,6 @@ const events = channel('sluice:connection:event');
 /** Owns the state of one connection, and its parts. */
 export class Lifecycle {
   readonly options: ResolvedConnectionOptions;
-  readonly role: Role;
-  readonly extension: Extension | undefined;
   readonly emitter: EventEmitter<ConnectionEvents>;
   readonly endpoint: Endpoint;
   readonly transport: Transport;
@@ -68,21 +65,17 @@ export class Lifecycle {
   state: number = Life.Open;
   #pings: Pings | null = null;
   #heartbeat: Heartbeat | null = null;
-  #cancelDeadline: (() => void) | null = null;
-  /** Writes that were flushed when the deadline was set; -1 once the Close frame was. */
-  #flushedBefore = 0;
+  #deadline: ClosingDeadline | null = null;
   /** Bytes read after a Close frame. */
   #lingering = 0;
-  /** Listeners run in the context of AsyncLocalStorage that the connection was made in. */
-  readonly #context: AsyncResource;
+  readonly context: ListenerContext;
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
     const { role, options, extensions, head } = init;
     const extension = extensions?.[0];
     this.options = options;
-    this.role = role;
-    this.extension = extension;
     this.emitter = emitter;
+    this.context = new ListenerContext(emitter);
     // The code that made the connection adds its listeners first
     process.nextTick(start, this, head);
     this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
@@ -90,10 +83,9 @@ export class Lifecycle {
     this.transport = new Transport(stream, this);
     this.receiver = new Receiver(this);
     this.sender = new Sender(this);
-    this.#context = new AsyncResource('WebSocketConnection');
     if (extension !== undefined) extension.decoder.onready = (): void => this.receiver.pump();
-    if (options.pingInterval > 0)
-      this.#heartbeat = new Heartbeat(this, options.pingInterval, options.pingTimeout);
+    const { pingInterval, pingTimeout } = options;
+    if (pingInterval > 0) this.#heartbeat = new Heartbeat(this, pingInterval, pingTimeout);
   }
 
   get isOpen(): boolean {
@@ -112,25 +104,6 @@ export class Lifecycle {
     }
     this.transport.start();
     this.receiver.pump();
-  }
-
-  /** Emits an event in the context of the connection. */
-  emit<K extends keyof ConnectionEvents>(event: K, ...details: ConnectionEvents[K]): void {
-    try {
-      this.#context.runInAsyncScope(emit, undefined, this.emitter, event, details);
-    } catch (error) {
-      this.throwLater(error);
-    }
-  }
-
-  /** A listener has thrown: an uncaught exception, but not one of the call or the stream that led to the event. */
-  throwLater(error: unknown): void {
-    process.nextTick(throwNow, error);
-  }
-
-  /** Calls `work` in the context of the connection. */
-  runInContext<T>(work: (argument: T) => void, argument: T): void {
-    this.#context.runInAsyncScope(work, undefined, argument);
   }
 
   // Calls of the application
@@ -169,8 +142,7 @@ export class Lifecycle {
 
   onSocketError(error: Error): void {
     this.#trace('socketError');
-    if (this.state <= Life.Closing) this.reason.fail(error);
-    if (this.state < Life.Ending) this.#end();
+    this.#lose(error);
   }
 
   onSocketClosed(): void {
@@ -182,7 +154,7 @@ export class Lifecycle {
       this.receiver.push(chunk);
     }
     this.receiver.end();
-    if (!this.#isClosed && !this.receiver.awaited) this.#setDeadline();
+    if (this.state !== Life.Closed && !this.receiver.awaited) this.#setDeadline();
   }
 
   // Events of the receiver
@@ -195,7 +167,7 @@ export class Lifecycle {
     this.reason.begin();
     this.#endSending();
     // §7.1.1: the server closes the TCP connection first
-    if (this.role === 'server') this.sender.finish();
+    if (this.endpoint.role === 'server') this.sender.finish();
   }
 
   /** The peer broke a rule, or an extension failed; the endpoint has sent the Close frame. */
@@ -253,33 +225,26 @@ export class Lifecycle {
 
   /** Everything that was sent is flushed, the Close frame too if there is one. */
   onAllFlushed(): void {
-    const closing = this.state > Life.Open && this.state < Life.Ending;
-    if (!closing || !this.endpoint.closing.sent || this.#flushedBefore < 0) return;
-    this.#setDeadline();
-    this.#flushedBefore = -1;
+    if (this.state < Life.Ending && this.endpoint.closing.sent) this.#deadline?.onCloseFlushed();
   }
 
   /** The peer is gone, or does not read what is sent: no Close frame makes sense. */
   onLost(error: Error): void {
     this.#trace('lost');
-    if (this.state >= Life.Ending) return;
-    if (this.state <= Life.Closing) this.reason.fail(error);
-    this.#end();
+    this.#lose(error);
   }
 
   #onDeadline(): void {
     this.#trace('deadline');
-    this.#cancelDeadline = null;
-    if (this.state === Life.Ending) {
-      if (this.transport.gone && !this.receiver.awaited) this.receiver.discard();
-    } else if (this.#flushedBefore >= 0 && this.transport.flushed > this.#flushedBefore) this.#setDeadline();
-    else this.#end();
+    if (this.state !== Life.Ending) this.#end();
+    else if (this.transport.gone && !this.receiver.awaited) this.receiver.discard();
   }
 
   #setDeadline(): void {
-    this.#cancelDeadline?.();
-    this.#flushedBefore = this.transport.flushed;
-    this.#cancelDeadline = deadline(this.options.closeTimeout, () => this.#onDeadline());
+    this.#deadline ??= new ClosingDeadline(this.transport, this.options.closeTimeout, () =>
+      this.#onDeadline(),
+    );
+    this.#deadline.set();
   }
 
   /** OPEN or CLOSING is left: the closing handshake has a deadline. */
@@ -290,11 +255,15 @@ export class Lifecycle {
     if (began) this.#setDeadline();
   }
 
+  #lose(error: Error): void {
+    if (this.state <= Life.Closing) this.reason.fail(error);
+    if (this.state < Life.Ending) this.#end();
+  }
+
   /** To ENDING: the socket is destroyed, nothing can be sent any more. */
   #end(): void {
     this.state = Life.Ending;
-    this.#cancelDeadline?.();
-    this.#cancelDeadline = null;
+    this.#deadline?.cancel();
     this.#heartbeat?.stop();
     // §7.1.4: the closing handshake is not completed by a Close frame that is still queued
     if (this.sender.amount > 0) this.endpoint.closing.onLost();
@@ -306,14 +275,14 @@ export class Lifecycle {
   /** To CLOSED: the end is reported. */
   #finish(): void {
     this.state = Life.Closed;
-    this.#cancelDeadline?.();
+    this.#deadline?.cancel();
     this.endpoint.closed();
     this.reason.begin();
     this.receiver.close();
     this.#endSending();
     const info = this.reason.settle();
     this.#report();
-    this.emit('close', info);
+    this.context.emit('close', info);
   }
 
   #endSending(): void {
@@ -324,11 +293,7 @@ export class Lifecycle {
   /** Emits the failure, once; an `error` that has no listener is not thrown. */
   #report(): void {
     const failure = this.reason.takeFailure();
-    if (failure !== null && this.emitter.listenerCount('error') > 0) this.emit('error', failure);
-  }
-
-  get #isClosed(): boolean {
-    return this.state === Life.Closed;
+    if (failure !== null && this.emitter.listenerCount('error') > 0) this.context.emit('error', failure);
   }
 
   #trace(event: string): void {
@@ -338,16 +303,4 @@ export class Lifecycle {
 
 function start(life: Lifecycle, head: Uint8Array | undefined): void {
   life.start(head);
-}
-
-function throwNow(error: unknown): never {
-  throw error;
-}
-
-function emit<K extends keyof ConnectionEvents>(
-  emitter: EventEmitter<ConnectionEvents>,
-  event: K,
-  details: ConnectionEvents[K],
-): void {
-  emitter.emit(event, ...(details as never));
 }

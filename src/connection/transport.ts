@@ -61,9 +61,9 @@ export class Transport {
     return this.#stalled && (this.#stream.writableLength > 0 || this.#restSize > 0);
   }
 
-  /** Bytes that are not flushed. */
+  /** Bytes of this connection that are not flushed. */
   get pending(): number {
-    return this.#stream.writableLength + this.#restSize;
+    return this.#stalled ? this.#stream.writableLength + this.#restSize : 0;
   }
 
   /** Bytes can still be sent. */

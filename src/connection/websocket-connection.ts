@@ -47,6 +47,8 @@ export let onListenerRejection: (ws: WebSocketConnection, report: (error: Error)
 export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
   /** The negotiated subprotocol (RFC 6455 §1.9), or an empty string. */
   readonly subprotocol: string;
+  /** The name of the negotiated extension (RFC 6455 §9.1), or an empty string. */
+  readonly extensions: string;
   readonly #life: Lifecycle;
   #reportRejection: ((error: Error) => void) | null = null;
 
@@ -55,16 +57,12 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     const { subprotocol = '', extensions = [] } = init;
     if (extensions.length > 1) throw new TypeError('Tried to use several extensions on one connection');
     this.subprotocol = subprotocol;
+    this.extensions = extensions[0]?.name ?? '';
     this.#life = new Lifecycle(stream, this, init);
   }
 
   get role(): Role {
-    return this.#life.role;
-  }
-
-  /** The name of the negotiated extension (RFC 6455 §9.1), or an empty string. */
-  get extensions(): string {
-    return this.#life.extension?.name ?? '';
+    return this.#life.endpoint.role;
   }
 
   /** `open`, then `closing` from the first Close frame or failure on, then `closed` with the socket. */
@@ -255,7 +253,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     if (this.#life.reason.includes(error)) return;
     void this.#life.close(CloseCode.InternalError, '');
     if (this.#reportRejection !== null) this.#reportRejection(error);
-    else if (event !== 'error' && this.listenerCount('error') > 0) this.#life.emit('error', error);
+    else if (event !== 'error' && this.listenerCount('error') > 0) this.#life.context.emit('error', error);
     else throw error;
   }
 

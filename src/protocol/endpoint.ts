@@ -6,22 +6,16 @@
  */
 import { ProtocolError } from '../errors.js';
 import { closeBody, parseCloseBody, shortenReason } from './close-frame.js';
-import { ClosingHandshake, State } from './closing-handshake.js';
+import { State } from './closing-handshake.js';
 import { EndpointEvent } from './endpoint-event.js';
+import { EndpointOutput, type Role } from './endpoint-output.js';
 import type { Extension } from './extension.js';
-import { FIN, headerSize, MAX_CONTROL_PAYLOAD } from './frame-header.js';
 import { FrameEvent, FrameParser } from './frame-parser.js';
-import { FrameWriter } from './frame-writer.js';
 import { type MessageOpcode, Opcode } from './opcode.js';
-import type { PreparedMessage } from './prepared-message.js';
-import { releaseTextBytes, textBytes } from './text-bytes.js';
 import { Utf8Validator } from './utf8.js';
 import { violation } from './violation.js';
 
-/** Which side of the connection an endpoint is: clients mask what they send, servers do not (§5.1). */
-export type Role = 'server' | 'client';
-
-export { EndpointEvent };
+export { EndpointEvent, type Role };
 
 /** What an {@link Endpoint} is made with. */
 export interface EndpointOptions {
@@ -34,8 +28,8 @@ export interface EndpointOptions {
 
 const empty: Buffer = Buffer.alloc(0);
 
-/** Enforces fragmentation, UTF-8, the size limit and the closing handshake. */
-export class Endpoint {
+/** The receiving half, on top of the sending half: enforces fragmentation, UTF-8, the size limit and the closing handshake. */
+export class Endpoint extends EndpointOutput {
   /** Of the data event at hand; no buffer is pinned behind `NeedData`. */
   opcode: MessageOpcode = Opcode.Binary;
   first = false;
@@ -49,14 +43,8 @@ export class Endpoint {
   received = 0;
   /** Limit of a binary message, in bytes; see {@link limit}. */
   maxMessageSize: number;
-  /** Limit of a text message, in bytes. */
+  /** Limit of a text message, in bytes; at most the other one. */
   maxTextSize: number;
-  /**
-   * Set while bytes that were taken before are not flushed. Control frames go in front of what is queued then, and of
-   * several Pings only the latest is answered.
-   */
-  congested = false;
-  readonly closing: ClosingHandshake = new ClosingHandshake();
 
   /** A message was begun and not finished. */
   #receiving = false;
@@ -66,33 +54,15 @@ export class Endpoint {
   #decoding = false;
   /** The extension was given payload, and may have data of it. */
   #undecoded = false;
-  /** The payload of the latest Ping that came while congested. */
-  #pong: Buffer | null = null;
-  /** A message was begun to be sent and not finished. */
-  #sending = false;
-  #encoding = false;
   /** Received data is dropped; see {@link discard}. */
   #discarding = false;
-  /** A promise of the encoder is not settled yet. */
-  #waiting = false;
   #failed = false;
-  readonly role: Role;
-  readonly #masks: boolean;
   readonly #parser: FrameParser;
-  readonly #writer: FrameWriter;
-  /** Control frames that go in front of what is queued. */
-  #urgent: FrameWriter | null = null;
-  /** Nothing is sent any more: the connection under the endpoint is lost. */
-  #muted = false;
   readonly #utf8: Utf8Validator = new Utf8Validator();
-  readonly #extension: Extension | null;
 
   constructor(options: EndpointOptions) {
-    this.role = options.role;
-    this.#masks = options.role === 'client';
-    this.#extension = options.extension ?? null;
-    this.#parser = new FrameParser(!this.#masks, this.#extension?.rsv);
-    this.#writer = new FrameWriter(this.#masks);
+    super(options.role, options.extension ?? null);
+    this.#parser = new FrameParser(!this.masks, this.extension?.rsv);
     this.maxMessageSize = this.maxTextSize = options.maxMessageSize ?? Number.POSITIVE_INFINITY;
   }
 
@@ -136,67 +106,9 @@ export class Endpoint {
     }
   }
 
-  /**
-   * Sends a message, or one fragment of it. The first fragment sets the opcode, `fin` marks the last.
-   *
-   * @returns a promise when an extension works on it elsewhere: no other message may be sent before it settles
-   */
-  send(
-    opcode: MessageOpcode,
-    data: string | Uint8Array,
-    fin = true,
-    compress = true,
-  ): Promise<void> | undefined {
-    this.#assertOpen();
-    let first: number = this.#sending ? Opcode.Continuation : opcode;
-    if (fin) first |= FIN;
-    const begins = !this.#sending;
-    this.#sending = !fin;
-    if (this.#extension === null) return this.#write(first, data);
-    if (begins) {
-      this.#encoding = compress && this.#extension.encoder.wants(fin ? Buffer.byteLength(data) : -1);
-      if (this.#encoding) first |= this.#extension.rsv;
-    }
-    return this.#encoding ? this.#encode(first, data, fin) : this.#write(first, data);
-  }
-
-  /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
-  sendPrepared(message: PreparedMessage, compress = true): Promise<void> | undefined {
-    if (this.#sending) throw new Error('Tried to send a prepared message inside another message');
-    const { opcode, data } = message;
-    const extension = this.#extension;
-    const encodes = compress && extension?.encoder.wants(Buffer.byteLength(data));
-    const shareKey = extension?.encoder.shareKey ?? null;
-    if (this.#masks || (encodes && shareKey === null)) return this.send(opcode, data, true, compress);
-    this.#assertOpen();
-    if (!encodes) this.#writer.raw(message.frame);
-    else {
-      const frame = message.encodedFrame(shareKey!, extension!);
-      if (frame instanceof Promise) return this.#later(frame, (encoded) => this.#writer.raw(encoded));
-      this.#writer.raw(frame);
-    }
-    return undefined;
-  }
-
-  /** Sends a Ping (§5.5.2); throws a RangeError for a payload of more than 125 bytes. */
-  sendPing(payload: Uint8Array): void {
-    this.#sendControl(Opcode.Ping, payload);
-  }
-
-  /** Sends a Pong that no Ping asked for, "a unidirectional heartbeat" (§5.5.3). */
-  sendPong(payload: Uint8Array): void {
-    this.#sendControl(Opcode.Pong, payload);
-  }
-
-  /** Begins the closing handshake (§7.1.2); throws a RangeError or TypeError for what no Close frame may hold. */
-  sendClose(code?: number, reason?: string): void {
-    const body = closeBody(code, reason);
-    if (!this.closing.sent) this.#close(body);
-  }
-
   /** Fails the connection (§7.1.7): sends a Close frame, unless one was sent, and ignores all input. */
   fail(code: number, reason: string): void {
-    if (!this.closing.sent) this.#close(closeBody(code, shortenReason(reason)));
+    if (!this.closing.sent) this.sendCloseBody(closeBody(code, shortenReason(reason)));
     this.#failed = true;
   }
 
@@ -206,40 +118,11 @@ export class Endpoint {
     this.#undecoded = false;
   }
 
-  /** The connection under the endpoint can send nothing any more: what is queued is dropped, received bytes are still read. */
-  mute(): void {
-    this.#muted = true;
-    this.#pong = null;
-    this.#urgent = null;
-    this.#writer.take();
-  }
-
   /** The connection under the endpoint is closed; `closing.info` says how. */
   closed(): void {
     this.mute();
     this.closing.state = State.Closed;
-    this.#extension?.close();
-  }
-
-  /** Bytes that {@link take} would give, if it took all. */
-  get pending(): number {
-    const pong = this.#pong;
-    const urgent = this.#urgent === null ? 0 : this.#urgent.size;
-    return (
-      this.#writer.size + urgent + (pong === null ? 0 : headerSize(pong.length, this.#masks) + pong.length)
-    );
-  }
-
-  /**
-   * Takes the bytes to send: about `max`, and whole frames. Control frames that were queued while `congested` come
-   * first. Of the Pings received meanwhile only the latest is answered: an endpoint "MAY elect to send a Pong frame
-   * for only the most recently processed Ping frame" (§5.5.3).
-   */
-  take(max: number = Number.POSITIVE_INFINITY): Buffer[] {
-    this.#answerPing();
-    const pieces = this.#writer.take(max);
-    if (this.#urgent === null || this.#urgent.size === 0) return pieces;
-    return this.#urgent.take().concat(pieces);
+    this.extension?.close();
   }
 
   get #ended(): boolean {
@@ -266,7 +149,7 @@ export class Endpoint {
           const last = parser.fin && parser.remaining === 0;
           if (this.#discarding) return this.#onDropped(last);
           if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
-          this.#extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
+          this.extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
           this.#undecoded = true;
           break;
         }
@@ -295,7 +178,8 @@ export class Endpoint {
 
   #count(length: number): void {
     this.received += length;
-    this.checkSize(this.received);
+    // The smaller limit of the two, so that most sizes take one comparison
+    if (this.received > this.maxTextSize) this.checkSize(this.received);
   }
 
   #onData(chunk: Buffer, start: number, end: number, last: boolean): EndpointEvent {
@@ -324,7 +208,7 @@ export class Endpoint {
   }
 
   #decode(): EndpointEvent {
-    const { decoder } = this.#extension!;
+    const { decoder } = this.extension!;
     const data = decoder.read(this.#limit - this.received);
     if (data === null && !decoder.done) {
       this.#undecoded = decoder.busy;
@@ -341,86 +225,13 @@ export class Endpoint {
     this.control = control;
     if (opcode === Opcode.Pong) return EndpointEvent.Pong;
     if (opcode === Opcode.Ping) {
-      // §5.5.2: a Pong is due "unless it already received a Close frame"; after our own none may be sent
-      if (!this.closing.sent && !this.#muted) this.#pong = control;
-      if (!this.congested) this.#answerPing();
+      this.answer(control);
       return EndpointEvent.Ping;
     }
     const { code, reason } = parseCloseBody(control);
     this.closing.onReceived(code, reason);
     // §5.5.1: "it typically echos the status code it received"; the reason goes with it
-    if (!this.closing.sent) this.#close(control);
+    if (!this.closing.sent) this.sendCloseBody(control);
     return EndpointEvent.Close;
-  }
-
-  /** §5.4: control frames may stand between the frames of a message, so that they do not wait for an extension. */
-  #sendControl(opcode: number, payload: Uint8Array): void {
-    this.#assertNotClosed();
-    const { length } = payload;
-    if (length > MAX_CONTROL_PAYLOAD)
-      throw new RangeError(`Tried to send a control frame with more than 125 bytes: ${length}`);
-    this.#control(FIN | opcode, payload);
-  }
-
-  /** A control frame: it need not wait for what is queued, except for a Close frame. */
-  #control(first: number, payload: Uint8Array): void {
-    if (!this.congested || this.closing.sent) {
-      this.#writer.frame(first, payload);
-      return;
-    }
-    this.#urgent ??= new FrameWriter(this.#masks);
-    this.#urgent.frame(first, payload);
-  }
-
-  #assertNotClosed(): void {
-    if (this.closing.sent) throw new Error('Tried to send behind a Close frame');
-  }
-
-  #assertOpen(): void {
-    this.#assertNotClosed();
-    if (this.#waiting) throw new Error('Tried to send while an extension still works on the last message');
-  }
-
-  #write(first: number, data: string | Uint8Array): undefined {
-    if (typeof data === 'string') this.#writer.text(first, data);
-    else this.#writer.frame(first, data);
-  }
-
-  #encode(first: number, data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
-    const bytes = typeof data === 'string' ? textBytes(data) : data;
-    const payload = this.#extension!.encoder.encode(bytes, fin);
-    if (!(payload instanceof Promise)) {
-      // An encoder may return its input, and a large payload is sent by reference
-      if (payload.buffer === bytes.buffer) releaseTextBytes();
-      return this.#write(first, payload);
-    }
-    releaseTextBytes();
-    return this.#later(payload, (encoded) => this.#write(first, encoded));
-  }
-
-  /** Lays down what an extension works on; no other message may be sent before. */
-  #later(payload: Promise<Buffer>, lay: (encoded: Buffer) => void): Promise<void> {
-    this.#waiting = true;
-    return payload
-      .then((encoded) => {
-        if (!this.closing.sent && !this.#muted) lay(encoded);
-      })
-      .finally(() => {
-        this.#waiting = false;
-      });
-  }
-
-  #close(body: Uint8Array): void {
-    if (this.#muted) return;
-    this.#answerPing();
-    this.#writer.frame(FIN | Opcode.Close, body);
-    this.closing.onSent();
-  }
-
-  #answerPing(): void {
-    const pong = this.#pong;
-    if (pong === null) return;
-    this.#pong = null;
-    this.#control(FIN | Opcode.Pong, pong);
   }
 }

@@ -93,11 +93,7 @@ export const plantings: readonly Fault[] = [
     name: 'X-12',
     what: 'entries of the queue cost nothing',
     edits: [
-      edit(
-        'sending/sender.ts',
-        'const cost = amount + (this.#queue?.count ?? 0) * ENTRY_COST;',
-        'const cost = amount;',
-      ),
+      edit('sending/sender.ts', 'const cost = amount + endpoint.overhead +', 'const cost = amount + 0 *'),
     ],
   },
   {

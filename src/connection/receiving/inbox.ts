@@ -75,7 +75,7 @@ export class Inbox {
       waiter.resolve(new MessageReader(endpoint.opcode === Opcode.Text ? 'text' : 'binary', this.#body));
     }
     if (!this.#body.offer(endpoint)) return false;
-    if (endpoint.last) this.#receiver.limitNext();
+    if (endpoint.last) this.#receiver.limits.next();
     return true;
   }
 

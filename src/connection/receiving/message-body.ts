@@ -102,7 +102,7 @@ export class MessageBody {
     }
     this.#finish(null);
     // A message that is dropped unread is not worth more than one that is collected
-    if (!this.ended && unused) this.#receiver.limitCollected();
+    if (!this.ended && unused) this.#receiver.limits.collect();
   }
 
   /** The next message is asked for: one that is not begun is discarded, and reading it rejects. */
@@ -118,7 +118,9 @@ export class MessageBody {
   #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
     this.#used = true;
     if (this.#error !== null) return Promise.reject(this.#error);
-    const error = this.ended ? this.#receiver.checkCollected(this.#size) : this.#receiver.limitCollected();
+    const error = this.ended
+      ? this.#receiver.limits.collectReceived(this.#size)
+      : this.#receiver.limits.collect();
     if (error !== null) return Promise.reject(error);
     const chunk = this.#takeChunk();
     if (this.ended) {

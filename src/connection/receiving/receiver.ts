@@ -6,17 +6,7 @@
  *
  * A data event that nobody has asked for is held: pulling stops, and so does reading. Control frames in front of it
  * are handled all the same. A user's pause, a slow reader and an extension at work are one and the same thing.
- *
- *     limit in bytes                        text                                   binary
- *     EVENTS                                maxMessageSize, V8's longest string    maxMessageSize
- *     PULL, collected by text(), bytes()    maxMessageSize, V8's longest string    maxMessageSize
- *     PULL, dropped without being begun     maxMessageSize                         maxMessageSize
- *     PULL, else                            maxStreamSize                          maxStreamSize
- *
- * `Endpoint.checkSize()` compares with them, wherever the size is found. What is discarded as the connection closes is
- * neither decoded nor limited.
  */
-import { constants } from 'node:buffer';
 import { ProtocolError, WebSocketError } from '../../errors.js';
 import { CloseCode } from '../../protocol/close-code.js';
 import { EndpointEvent } from '../../protocol/endpoint.js';
@@ -24,7 +14,9 @@ import { MessageAssembler } from '../../protocol/message-assembler.js';
 import { Opcode } from '../../protocol/opcode.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
+import { throwLater } from '../listener-context.js';
 import { Inbox } from './inbox.js';
+import { ReceiveLimits } from './receive-limits.js';
 import { type Assembler, decode, TextAssembler } from './text-assembler.js';
 
 /** Input up to this size is handled in less time than waiting for a turn, and pausing meanwhile, would take. */
@@ -37,9 +29,12 @@ const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 export class Receiver implements Waiting {
   /** A data event is held, as no consumer has asked for it. */
   holding = false;
+  /** Reading is paused: what the peer has sent since is not read. */
+  unread = false;
   /** There is input left, but other connections have their turn first. */
   yielding = false;
   behind: Waiting | null = null;
+  readonly limits: ReceiveLimits;
   #mode: number = Mode.Undecided;
   #paused = false;
   #pumping = false;
@@ -58,6 +53,7 @@ export class Receiver implements Waiting {
 
   constructor(life: Lifecycle) {
     this.#life = life;
+    this.limits = new ReceiveLimits(life);
   }
 
   /** A consumer may still ask for the data that is held, however late; or the application has paused it. */
@@ -71,7 +67,7 @@ export class Receiver implements Waiting {
     if (this.#stopped) return;
     this.#life.endpoint.push(chunk);
     this.#little = !this.yielding && chunk.length <= LITTLE;
-    if (this.yielding) this.#life.transport.pause();
+    if (this.yielding) this.#setUnread(true);
     else this.pump();
   }
 
@@ -92,7 +88,7 @@ export class Receiver implements Waiting {
       );
     }
     this.#mode = Mode.Events;
-    if (!this.#discarding) this.limitCollected();
+    if (!this.#discarding) this.limits.collect();
     // Listeners that are added in the same tick have to see the first message as well
     process.nextTick(pumpNow, this);
   }
@@ -109,8 +105,7 @@ export class Receiver implements Waiting {
     this.#mode = Mode.Pull;
     this.#inbox = new Inbox(this);
     if (this.#stopped) this.#inbox.end(this.#life.reason.readError);
-    else if (!this.#discarding)
-      this.#limit(this.#life.options.maxStreamSize, this.#life.options.maxStreamSize);
+    else if (!this.#discarding) this.limits.stream();
     return this.#inbox;
   }
 
@@ -151,27 +146,10 @@ export class Receiver implements Waiting {
     this.#inbox?.end(readError);
   }
 
-  /** The limit of the next message, which may be read chunk by chunk. */
-  limitNext(): void {
-    const { endpoint, options } = this.#life;
-    endpoint.maxMessageSize = endpoint.maxTextSize = options.maxStreamSize;
-  }
-
-  /** The limit of messages that are collected in memory; the error when the current one is over it. */
-  limitCollected(): ProtocolError | null {
-    const most = this.#maxCollected;
-    return this.#limit(most, Math.min(most, constants.MAX_STRING_LENGTH));
-  }
-
-  /** The error when `size` bytes are over the limit of messages that are collected. */
-  checkCollected(size: number): ProtocolError | null {
-    return this.#check(() => this.#life.endpoint.checkSize(size, this.#maxCollected));
-  }
-
   /** Handles what was received, as far as a consumer wants it. */
   pump(): void {
     if (this.#pumping || this.yielding || this.#stopped) return;
-    this.#life.runInContext(pumpBatch, this);
+    this.#life.context.run(pumpBatch, this);
   }
 
   /** @internal */
@@ -184,16 +162,16 @@ export class Receiver implements Waiting {
       reading = this.#pumpAll();
     } catch (error) {
       // The remaining messages are handled in a later turn
-      this.#life.throwLater(error);
+      throwLater(error);
       if (!this.#stopped) this.#pumpSoon();
     }
     this.#pumping = false;
     sender.corked = false;
     sender.flush();
     if (this.#stopped) return;
-    if (reading === false) this.#life.transport.pause();
+    if (reading === false) this.#setUnread(true);
     else if (reading === true && this.#ended) this.#life.onInputHandled();
-    else if (reading === true) this.#life.transport.resume();
+    else if (reading === true) this.#setUnread(false);
   }
 
   /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
@@ -274,31 +252,18 @@ export class Receiver implements Waiting {
     this.#life.emitter.emit('message', message, text ? 'text' : 'binary');
   }
 
-  get #maxCollected(): number {
-    return Math.min(this.#life.options.maxMessageSize, constants.MAX_LENGTH);
-  }
-
-  #limit(binary: number, text: number): ProtocolError | null {
-    return this.#check(() => this.#life.endpoint.limit(binary, text));
-  }
-
-  /** Fails the connection when the limit is exceeded, and returns the error. */
-  #check(exceeds: () => void): ProtocolError | null {
-    try {
-      exceeds();
-      return null;
-    } catch (error) {
-      this.fail(error as Error);
-      return error as ProtocolError;
-    }
-  }
-
   /** Fails the connection (§7.1.7), for a violation by the peer or an error of an extension. */
   fail(error: Error): void {
     const { endpoint } = this.#life;
     if (error instanceof ProtocolError) endpoint.fail(error.closeCode, error.message);
     else endpoint.fail(CloseCode.InternalError, '');
     this.#life.onFailure(error);
+  }
+
+  #setUnread(unread: boolean): void {
+    this.unread = unread;
+    if (unread) this.#life.transport.pause();
+    else this.#life.transport.resume();
   }
 
   #pumpSoon(): void {

@@ -14,6 +14,7 @@
  */
 
 import { Fifo } from '../fifo.js';
+import { nextTurn, outputSpent } from './output-turns.js';
 
 /** Who has the turn. */
 export const Turn = { Free: 0, Work: 1, Granted: 2, Begun: 3, Cut: 4 } as const;
@@ -50,6 +51,14 @@ export class SendQueue {
   #writer: TurnHolder | null = null;
   readonly #entries: Fifo<Entry> = new Fifo();
   #running = false;
+  /** The time slice of this turn of the event loop is used up: the rest starts in a later one. */
+  #waiting = false;
+  readonly #onProgress: () => void;
+
+  /** @param onProgress - called when entries were started in a later turn */
+  constructor(onProgress: () => void) {
+    this.#onProgress = onProgress;
+  }
 
   /** Entries that are queued. */
   get count(): number {
@@ -97,13 +106,15 @@ export class SendQueue {
    * No more messages are added, and `close` sends the Close frame after those that are complete, or are ending.
    * Other writers are cancelled. After a message that is cut off, nothing but the Close frame can be sent: what is
    * queued is dropped.
+   *
+   * @returns whether a message was cut off
    */
-  close(error: Error, close: () => void): void {
+  close(error: Error, close: () => void): boolean {
     const writer = this.#writer?.ending ? null : this.#writer;
     if (this.turn === Turn.Begun && writer !== null) {
       this.drop(error);
       close();
-      return;
+      return true;
     }
     const entries = this.#clear();
     const isKept = (entry: Entry): boolean => entry.writer?.ending ?? true;
@@ -114,6 +125,7 @@ export class SendQueue {
     if (this.turn === Turn.Cut) this.release();
     writer?.cancel(error);
     for (const entry of entries) if (!isKept(entry)) entry.writer!.cancel(error);
+    return false;
   }
 
   /** Nothing is sent any more: entries are dropped, and writers cancelled. */
@@ -128,7 +140,7 @@ export class SendQueue {
   }
 
   #run(): void {
-    if (this.#running) return;
+    if (this.#running || this.#waiting) return;
     this.#running = true;
     try {
       while (this.turn === Turn.Free) {
@@ -136,10 +148,23 @@ export class SendQueue {
         if (entry === undefined) break;
         this.size -= entry.size;
         entry.start();
+        if (this.#entries.length > 0 && outputSpent(entry.size)) {
+          this.#runLater();
+          break;
+        }
       }
     } finally {
       this.#running = false;
     }
+  }
+
+  #runLater(): void {
+    this.#waiting = true;
+    void nextTurn().then(() => {
+      this.#waiting = false;
+      this.#run();
+      this.#onProgress();
+    });
   }
 
   #clear(): Entry[] {

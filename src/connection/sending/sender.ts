@@ -189,9 +189,9 @@ export class Sender {
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
   close(error: Error, close: () => void): void {
-    this.#rejectWriter(error);
     if (this.#queue === null) close();
-    else this.#queue.close(error, close);
+    // The last fragment of a message that is ending may wait to be flushed: it is sent
+    else if (this.#queue.close(error, close)) this.#rejectWriter(error);
     this.schedule();
   }
 
@@ -220,7 +220,7 @@ export class Sender {
 
   /** The queue of messages that have to wait. */
   get queue(): SendQueue {
-    this.#queue ??= new SendQueue();
+    this.#queue ??= new SendQueue(() => this.schedule());
     return this.#queue;
   }
 
@@ -237,18 +237,22 @@ export class Sender {
 
   /** Has the queue flushed; returns whether there is room for more. */
   #room(size: number): boolean {
-    if (this.#life.endpoint.pending >= WRITE_NOW) this.flush();
-    else this.schedule();
-    const { amount } = this;
-    const { highWaterMark, maxBufferedAmount } = this.#life.options;
+    const { endpoint, options, transport } = this.#life;
+    let { pending } = endpoint;
+    if (pending >= WRITE_NOW) {
+      this.flush();
+      pending = endpoint.pending;
+    } else this.schedule();
+    const queue = this.#queue;
+    const amount = pending + transport.pending + (queue === null ? 0 : queue.size);
     // In a batch of input, its own slice of time counts
-    if (amount < highWaterMark && (this.corked || !outputSpent(size))) return true;
-    const cost = amount + (this.#queue?.count ?? 0) * ENTRY_COST;
-    if (this.#full && cost > maxBufferedAmount) {
+    if (amount < options.highWaterMark && (this.corked || !outputSpent(size))) return true;
+    const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
+    if (this.#full && cost > options.maxBufferedAmount) {
       this.#life.onLost(
         new WebSocketError(
           'ERR_SEND_QUEUE_FULL',
-          `${amount} bytes are queued for a peer that does not read: over maxBufferedAmount (${maxBufferedAmount})`,
+          `${amount} bytes are queued for a peer that does not read: over maxBufferedAmount (${options.maxBufferedAmount})`,
         ),
       );
       return false;
@@ -280,7 +284,7 @@ export class Sender {
     for (const { resolve } of waiters ?? []) resolve();
     if (!this.#full) return;
     this.#full = false;
-    this.#life.emit('drain');
+    this.#life.context.emit('drain');
   }
 
   #rejectWriter(error: Error): void {

@@ -1,0 +1,261 @@
+/** Output without end, and many connections: nobody keeps the event loop for itself. */
+import { once } from 'node:events';
+import { IncomingMessage } from 'node:http';
+import { connect as connectTcp, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { type WebSocketConnection, WebSocketServer } from '../../../src/index.js';
+import { extensionOf } from '../../fuzz/targets/endpoint.js';
+import { roles } from '../../support/frames.js';
+import { checkNothingLeft } from '../../support/nothing-left.js';
+import { open, rawPair, turns } from '../../support/wire.js';
+
+checkNothingLeft();
+
+const MAX_STALL = 20;
+const TRIES = 12;
+
+/** A stream whose reader is as fast as can be. */
+class FastReader extends Duplex {
+  bytes = 0;
+  override _read(): void {}
+  override _write(chunk: Buffer, _: string, callback: () => void): void {
+    this.bytes += chunk.length;
+    callback();
+  }
+  override _writev(chunks: { chunk: Buffer }[], callback: () => void): void {
+    for (const { chunk } of chunks) this.bytes += chunk.length;
+    callback();
+  }
+}
+
+/** The longest time between two turns of the event loop while `work` goes on. */
+async function longestStall(work: () => Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let last = performance.now();
+  let going = true;
+  const look = (): void => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+    if (going) setImmediate(look);
+  };
+  setImmediate(look);
+  await work();
+  await turns(1);
+  going = false;
+  return longest;
+}
+
+/** What is measured is time, on a machine that does other things: the shortest of some tries counts. */
+async function shortestOf(measure: () => Promise<number>, enough: number): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < TRIES && least > enough; i++) least = Math.min(least, await measure());
+  return least;
+}
+
+/** Ways to send without end; each stops when the connection is over. */
+const streams: Readonly<Record<string, (ws: WebSocketConnection, chunk: Buffer) => Promise<unknown>>> = {
+  'a writer': async (ws, chunk) => {
+    const writer = ws.createWriter('binary');
+    for (;;) await writer.write(chunk);
+  },
+  'writers of small messages': async (ws, chunk) => {
+    for (;;) await ws.createWriter('binary').end(chunk);
+  },
+  'sendStream()': (ws, chunk) =>
+    ws.sendStream(
+      (function* () {
+        for (;;) yield chunk;
+      })(),
+    ),
+  'sendStream() of an async generator': (ws, chunk) =>
+    ws.sendStream(
+      (async function* () {
+        for (;;) yield chunk;
+      })(),
+    ),
+  'send() and drained()': async (ws, chunk) => {
+    for (;;) if (!ws.send(chunk)) await ws.drained();
+  },
+  'send() and drained() each time': async (ws, chunk) => {
+    for (;;) {
+      ws.send(chunk);
+      await ws.drained();
+    }
+  },
+  "send() and 'drain'": async (ws, chunk) => {
+    while (ws.state === 'open') if (!ws.send(chunk)) await Promise.race([once(ws, 'drain'), ws.closed]);
+  },
+  Blobs: async (ws, chunk) => {
+    const blob = new Blob([chunk]);
+    while (ws.state === 'open') if (!ws.send(blob)) await ws.drained();
+  },
+};
+
+/** Opening handshakes over loopback, at the same time; resolves when all are answered with 101. */
+async function handshakes(port: number, count: number): Promise<void> {
+  const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+  await Promise.all(
+    Array.from({ length: count }, async () => {
+      const socket = connectTcp(port, '127.0.0.1');
+      socket.write(
+        `GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+          `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+      );
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect(String(answer)).toContain('101');
+      socket.destroy();
+    }),
+  );
+}
+
+describe.each(roles)('a %s', (role) => {
+  describe.each([
+    ['20 bytes', 20, false],
+    ['16 KiB', 16_384, false],
+    ['1 KiB, compressed', 1_024, true],
+  ] as const)('that sends chunks of %s without end', (_, size, compressed) => {
+    test.each(Object.entries(streams))(
+      '[X-26] by %s to a fast reader: others are served, no stall over 20 ms',
+      async (__, stream) => {
+        const chunk = Buffer.alloc(size, 'some text ');
+        const least = await shortestOf(async () => {
+          const reader = new FastReader();
+          const ws = open(reader, role, { ...(compressed && { extension: () => extensionOf(role) }) });
+          ws.resume();
+          const sending = stream(ws, chunk).catch(() => {});
+          const longest = await longestStall(async () => {
+            // Timers, I/O and immediates of others go on
+            for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+            await turns(5);
+          });
+          expect(reader.bytes).toBeGreaterThan(0);
+          ws.terminate();
+          await Promise.all([ws.closed, sending]);
+          return longest;
+        }, MAX_STALL);
+        expect(least).toBeLessThan(MAX_STALL);
+      },
+    );
+  });
+
+  test('[X-12] 160,000 sends after an open writer: linear time, bufferedAmount stays bytes', async () => {
+    const stalls: number[] = [];
+    const measure = async (count: number): Promise<number> => {
+      const ws = open(new FastReader(), role);
+      ws.resume();
+      const writer = ws.createWriter('binary');
+      await writer.write('open');
+      const began = performance.now();
+      for (let i = 0; i < count; i++) ws.send('0123456789');
+      expect(ws.bufferedAmount).toBe(count * 10);
+      // They leave in turns, too
+      const stall = await longestStall(async () => {
+        await turns(1);
+        await writer.end();
+        await ws.drained();
+      });
+      if (count > 100_000) stalls.push(stall);
+      const took = performance.now() - began;
+      expect(ws.bufferedAmount).toBe(0);
+      ws.terminate();
+      await ws.closed;
+      return took;
+    };
+    await measure(20_000);
+    const small = await measure(40_000);
+    const large = await shortestOf(() => measure(160_000), small * 8);
+    expect(large).toBeLessThan(small * 8 + 50);
+    expect(large).toBeLessThan(2_000);
+    expect(Math.min(...stalls)).toBeLessThan(2 * MAX_STALL);
+  });
+
+  test.each(['0123456789', ''])(
+    '[X-12] messages of %j after an open writer: the limit counts the cost of each entry',
+    async (data) => {
+      const [ws, peer] = await rawPair(role, { options: { maxBufferedAmount: 1_000_000, highWaterMark: 1_000 } });
+      const errors: Error[] = [];
+      ws.on('error', (error) => errors.push(error));
+      ws.resume();
+      const writer = ws.createWriter('binary');
+      await writer.write('open');
+      let sent = 0;
+      for (; ws.state === 'open' && sent < 1_000_000; sent++) ws.send(data);
+      expect([ws.state, ws.bufferedAmount < 1_000_000]).toEqual(['closing', true]);
+      expect(sent).toBeLessThan(200_000);
+      expect((await ws.closed).code).toBe(1006);
+      expect(errors).toEqual([expect.objectContaining({ code: 'ERR_SEND_QUEUE_FULL' })]);
+      await expect(writer.end()).rejects.toMatchObject({ code: 1006 });
+      await peer.until(({ socket, ended }) => ended || socket.destroyed);
+    },
+  );
+});
+
+test('[X-26] 200 opening handshakes while connections stream without end to fast readers: at once', async () => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  let took = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 3 && took > 1_500; i++) {
+    const all = Object.values(streams).map((stream) => {
+      const ws = open(new FastReader(), 'server');
+      ws.resume();
+      const sending = stream(ws, Buffer.alloc(20)).catch(() => {});
+      return { ws, sending };
+    });
+    const began = performance.now();
+    await handshakes(port, 200);
+    took = Math.min(took, performance.now() - began);
+    for (const { ws } of all) ws.terminate();
+    await Promise.all(all.map(({ sending }) => sending));
+  }
+  expect(took).toBeLessThan(1_500);
+  await server.close({ timeout: 0 });
+});
+
+describe('[X-35] thousands of connections of one server', () => {
+  const COUNT = 4_000;
+
+  /** Connections in memory, made by a server. */
+  async function fill(server: WebSocketServer): Promise<void> {
+    const rawHeaders = [
+      ...['Host', 'localhost', 'Upgrade', 'websocket', 'Connection', 'Upgrade'],
+      ...['Sec-WebSocket-Version', '13', 'Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+    ];
+    for (let i = 0; i < COUNT; i++) {
+      const request = new IncomingMessage(new Socket());
+      request.method = 'GET';
+      request.url = '/';
+      request.httpVersion = '1.1';
+      request.httpVersionMajor = request.httpVersionMinor = 1;
+      request.rawHeaders = rawHeaders;
+      for (let j = 0; j < rawHeaders.length; j += 2)
+        request.headers[rawHeaders[j]!.toLowerCase()] = rawHeaders[j + 1]!;
+      const ws = await server.handleUpgrade(request, new FastReader(), Buffer.alloc(0));
+      ws.resume();
+    }
+  }
+
+  test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', async () => {
+    const server = new WebSocketServer({ noServer: true, pingInterval: 800, pingTimeout: 60_000, closeTimeout: 50 });
+    await fill(server);
+    await turns(3);
+    const beat = await longestStall(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
+    const broadcast = await shortestOf(
+      () =>
+        longestStall(async () => {
+          server.broadcast('to all');
+          await turns(3);
+        }),
+      MAX_STALL,
+    );
+    const close = await longestStall(() => server.close({ timeout: 100 }));
+    expect([beat < MAX_STALL, broadcast < MAX_STALL, close < 2 * MAX_STALL, beat, broadcast, close]).toEqual([
+      true,
+      true,
+      true,
+      ...[beat, broadcast, close],
+    ]);
+  });
+});

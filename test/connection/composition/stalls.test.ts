@@ -1,0 +1,155 @@
+/** This process stands still for longer than a timeout, while what the peer has sent lies in the kernel. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { Duplex } from 'node:stream';
+import { describe, expect, test, vi } from 'vitest';
+import { connect } from '../../../src/index.js';
+import { record } from '../../support/consumers.js';
+import { frameTo, roles } from '../../support/frames.js';
+import { pass, virtualTime } from '../../support/link.js';
+import { checkNothingLeft } from '../../support/nothing-left.js';
+import { open, rawPair, turns } from '../../support/wire.js';
+import { makeXor } from '../../support/xor.js';
+
+checkNothingLeft();
+
+/** Blocks this process, as a long computation does, or SIGSTOP. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** A stream whose send buffer can be full. */
+class Kernel extends Duplex {
+  full = false;
+  accept: (() => void) | null = null;
+  override _read(): void {}
+  override _write(_chunk: Buffer, _: string, callback: () => void): void {
+    if (!this.full) callback();
+    else
+      this.accept = (): void => {
+        this.full = false;
+        callback();
+      };
+  }
+}
+
+describe.each(roles)('a %s', (role) => {
+  test('[X-28] a Pong lies in the kernel while this process stalls for longer than pingTimeout: not killed', async () => {
+    const [ws, peer] = await rawPair(role, { options: { pingInterval: 40, pingTimeout: 60 } });
+    ws.resume();
+    const seen = record(ws);
+    for (let i = 0; i < 2; i++) {
+      const { length } = peer.frames;
+      await peer.until(({ frames }) => frames.slice(length).some(({ opcode }) => opcode === 9));
+      peer.send(10, peer.frames.at(-1)!.payload);
+      block(150);
+      await turns(5);
+      expect(ws.state).toBe('open');
+    }
+    expect(seen.map(([event]) => event)).toEqual(['pong', 'pong']);
+    ws.terminate();
+  });
+
+  test('[X-28] TCP has acknowledged a stalled write while this process stood still: not killed', async () => {
+    virtualTime();
+    const stream = new Kernel();
+    const ws = open(stream, role, { options: { pingInterval: 1_000, pingTimeout: 1_000 } });
+    ws.resume();
+    // The Ping leaves, and is not answered; then the write stalls, as a beat sees
+    await pass(1_500);
+    stream.full = true;
+    ws.send(Buffer.alloc(100_000));
+    await pass(300);
+    expect(ws.state).toBe('open');
+    // Timers come first, then the poll that reports the write
+    vi.advanceTimersByTime(5_000);
+    stream.accept?.();
+    await turns(3);
+    expect(ws.state).toBe('open');
+    ws.terminate();
+  });
+
+  test('[X-34] an extension that works for longer than interval + timeout, while Pongs lie unread: not killed', async () => {
+    virtualTime();
+    const stream = new Kernel();
+    const extension = makeXor();
+    const { decoder } = extension;
+    let busy = true;
+    Object.defineProperty(decoder, 'busy', { get: () => busy, set: () => {} });
+    const { read } = decoder;
+    decoder.read = (): Buffer | null => (busy ? null : read(0));
+    const ws = open(stream, role, {
+      options: { pingInterval: 1_000, pingTimeout: 1_000 },
+      extension: () => extension,
+    });
+    const got: unknown[] = [];
+    ws.on('message', (data) => got.push(String(data)));
+    await turns(2);
+    stream.push(frameTo(role, 1, 'slow', { rsv: 0x40 }));
+    await pass(20_000);
+    expect([ws.state, got]).toEqual(['open', []]);
+    busy = false;
+    decoder.onready?.();
+    expect(got.length).toBe(1);
+    // And from here on it is watched again
+    await pass(4_000);
+    expect(ws.state).toBe('closed');
+  });
+
+  test('[X-28] the Close frame of the peer lies in the kernel while this process stalls for longer than closeTimeout', async () => {
+    const [ws, peer] = await rawPair(role, { options: { closeTimeout: 60 } });
+    ws.resume();
+    const closing = ws.close(4_000, 'bye');
+    await peer.until(({ frames }) => frames.length === 1);
+    peer.send(8, Buffer.concat([Buffer.from([4_000 >> 8, 4_000 & 255]), Buffer.from('bye')]));
+    peer.socket.end();
+    block(150);
+    expect(await closing).toEqual({ code: 4_000, reason: 'bye', wasClean: true });
+  });
+
+  test('[X-28] messages and the Close frame lie in the kernel while this process stalls: delivered, then the end', async () => {
+    const [ws, peer] = await rawPair(role, { options: { closeTimeout: 200 } });
+    const got: unknown[] = [];
+    ws.on('message', (data) => got.push(String(data)));
+    peer.socket.write(
+      Buffer.concat([frameTo(role, 1, 'one'), frameTo(role, 1, 'two'), frameTo(role, 8, Buffer.from([3, 232]))]),
+    );
+    peer.socket.end();
+    block(150);
+    expect(await ws.closed).toEqual({ code: 1000, reason: '', wasClean: true });
+    expect(got).toEqual(['one', 'two']);
+  });
+
+  test('[X-28] ping() whose Pong lies in the kernel while this process stalls for longer than its timeout', async () => {
+    const [ws, peer] = await rawPair(role);
+    ws.resume();
+    const ping = ws.ping('here?', { timeout: 60 });
+    await peer.until(({ frames }) => frames.length === 1);
+    peer.send(10, 'here?');
+    block(150);
+    expect(await ping).toBeGreaterThan(0);
+    ws.terminate();
+  });
+});
+
+test('[X-28] the answer of the opening handshake lies in the kernel for longer than handshakeTimeout', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (head) => {
+      const key = /sec-websocket-key: (.*)\r\n/i.exec(String(head))![1]!;
+      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+          `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      );
+      block(300);
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const ws = await connect(`ws://127.0.0.1:${port}`, { handshakeTimeout: 150 });
+  ws.terminate();
+  await ws.closed;
+  server.close();
+});

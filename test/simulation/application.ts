@@ -1,0 +1,297 @@
+/** What an application does with its connection: each operation of a program as calls of the public API. */
+import type { MessageWriter, WebSocketConnection } from '../../src/index.js';
+import { consume, listen, receiveOne, take } from './consumer.js';
+import { carry, content, makeSource, type Source, typeOf } from './content.js';
+import type { End, Sent } from './model.js';
+import type { Op } from './program.js';
+import { isLawful, OwnError, signatureOf } from './promises.js';
+import type { World } from './world.js';
+
+type OpOf<Name extends Op['op']> = Extract<Op, { op: Name }>;
+
+/** The application at one end. */
+export class Application {
+  readonly end: End;
+  readonly ws: WebSocketConnection;
+  /** Sources of `sendStream()` whose call has settled without reading them to the end. */
+  readonly leftSources: Source[] = [];
+  readonly #world: World;
+  /** The writer that the next operations use, and the message that it writes. */
+  #writer: { readonly writer: MessageWriter; readonly message: Sent } | null = null;
+
+  constructor(world: World, end: End, ws: WebSocketConnection) {
+    this.#world = world;
+    this.end = end;
+    this.ws = ws;
+  }
+
+  /** Begins to consume, as the plan says. */
+  start(): void {
+    const { late } = this.end.plan.consumer;
+    if (late < 0) consume(this.#world, this.end, this.ws);
+    else this.#world.clock.schedule(late, () => consume(this.#world, this.end, this.ws));
+  }
+
+  /** Does one operation; only `throw` throws. */
+  perform(operation: Op): void {
+    this.#world.trace(this.end, operation.op);
+    switch (operation.op) {
+      case 'send':
+        this.#send(operation);
+        break;
+      case 'createWriter':
+        this.#createWriter(operation);
+        break;
+      case 'write':
+      case 'endWriter':
+        this.#write(operation);
+        break;
+      case 'abortWriter':
+        this.#abortWriter();
+        break;
+      case 'sendStream':
+        this.#sendStream(operation);
+        break;
+      case 'ping':
+        this.#call('ping', () => this.ws.ping(undefined, this.#signal(operation.abort)), operation.awaited);
+        break;
+      case 'pong':
+        this.#guard('pong', () => this.ws.pong('p'));
+        break;
+      case 'drained':
+        this.#call('drained', () => this.ws.drained(), operation.awaited);
+        break;
+      case 'receive':
+        this.#receive(operation);
+        break;
+      case 'listen':
+        listen(this.#world, this.end, this.ws);
+        break;
+      case 'pause':
+        this.end.lifeCycle.on('pause()');
+        this.end.paused = true;
+        this.#guard('pause', () => this.ws.pause());
+        break;
+      case 'resume':
+        this.#resume();
+        break;
+      case 'close':
+        this.close(operation.code, operation.awaited);
+        break;
+      case 'terminate':
+        this.terminate();
+        break;
+      case 'look':
+        this.#look();
+        break;
+      case 'throw':
+        throw new OwnError('thrown by the application');
+    }
+  }
+
+  close(code: number, awaited: boolean): void {
+    const { end, ws } = this;
+    end.lifeCycle.on('close()');
+    end.closedAt ??= end.received.length;
+    end.paused = false;
+    const closing = this.#try('close', () => ws.close(code));
+    const own = (error: unknown): boolean => error instanceof OwnError;
+    if (closing !== undefined) this.#world.promises.track('close', closing, awaited, own);
+  }
+
+  terminate(): void {
+    const { end, ws } = this;
+    end.lifeCycle.on('terminate()');
+    end.closedAt ??= end.received.length;
+    end.terminated = true;
+    end.paused = false;
+    this.#guard('terminate', () => ws.terminate());
+  }
+
+  /** A `send()` of any kind; it never throws, and returns false once the connection closes. */
+  sendAs(api: string, run: () => boolean, begin: () => Sent): void {
+    const { end, ws } = this;
+    const { state } = ws;
+    end.lifeCycle.on('send()');
+    const message = state === 'open' ? begin() : null;
+    const accepted = this.#try(api, run);
+    if (state !== 'open' && accepted === true)
+      this.#world.report('send', `${api}() returned true while ${state}`);
+    if (message !== null) this.#checkAmount();
+  }
+
+  #send({ carrier, compress, message }: OpOf<'send'>): void {
+    const { end, ws } = this;
+    const data = carry(end.nextOwner, message, carrier);
+    const type = typeOf(message.form);
+    const prepared =
+      carrier === 'prepared' ? this.#world.library.prepareMessage(data as string, { type }) : null;
+    const run = (): boolean => {
+      if (prepared !== null) return ws.send(prepared, { compress });
+      // The common call has no options
+      if (typeof data === 'string' && compress) return ws.send(data);
+      return ws.send(data as string, { type, compress });
+    };
+    this.sendAs('send', run, () => end.begin(message.form, message.size, 'whole'));
+  }
+
+  #createWriter({ type }: OpOf<'createWriter'>): void {
+    const { ws } = this;
+    const open = ws.state === 'open';
+    const writer = this.#try('createWriter', () => ws.createWriter(type));
+    if (writer === undefined || !open) return;
+    const message = this.end.begin(type === 'text' ? 'ascii' : 'binary', 0, 'open');
+    this.#writer = { writer, message };
+  }
+
+  #write(operation: OpOf<'write'> | OpOf<'endWriter'>): void {
+    if (this.#writer === null) return;
+    const { message, writer } = this.#writer;
+    const name = operation.op === 'write' ? 'write' : 'end';
+    let chunk: string | Buffer | undefined;
+    if (operation.op === 'write') {
+      const size = message.size + operation.size;
+      chunk = content(message.owner, message.form, size).slice(message.size) as string | Buffer;
+      message.size = size;
+    } else {
+      // It is sent as a whole unless the connection closes first
+      if (message.fate === 'open') message.fate = 'maybe';
+      this.#writer = null;
+    }
+    // A writer that was aborted or cut off rejects with the reason
+    const lawful = (error: unknown): boolean => isLawful(error);
+    const call = (): Promise<void> => (operation.op === 'write' ? writer.write(chunk!) : writer.end());
+    const promise = this.#try(name, call);
+    if (promise === undefined) return;
+    if (operation.awaited && operation.op === 'endWriter') {
+      promise.then(
+        () => {
+          message.fate = 'whole';
+        },
+        () => {},
+      );
+    }
+    this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful);
+    this.#checkAmount();
+  }
+
+  #abortWriter(): void {
+    if (this.#writer === null) return;
+    const { message, writer } = this.#writer;
+    this.#writer = null;
+    this.end.lifeCycle.on('writer aborted');
+    if (message.fate === 'open') message.fate = 'aborted';
+    this.#guard('abort', () => writer.abort(new OwnError('aborted by the application')));
+  }
+
+  #sendStream({ abort, awaited, chunks, size, source: kind }: OpOf<'sendStream'>): void {
+    const { end, ws } = this;
+    if (ws.state !== 'open') return;
+    const total = chunks * size;
+    const message = end.begin('binary', total, 'open');
+    const all = content(message.owner, 'binary', total) as Buffer;
+    const parts = Array.from({ length: chunks }, (_, i) => all.subarray(i * size, (i + 1) * size));
+    const source = makeSource(kind, parts, new OwnError('thrown by the source'));
+    // Its last fragment may leave before the promise resolves, or before the signal aborts
+    const finite = !source.idle && kind !== 'throwing generator';
+    if (finite) message.fate = 'maybe';
+    const options = this.#signal(abort);
+    const sending = this.#try('sendStream', () =>
+      ws.sendStream(source.iterable, { type: 'binary', ...options }),
+    );
+    if (sending === undefined) return;
+    if (awaited) {
+      sending.then(
+        () => {
+          message.fate = 'whole';
+        },
+        () => {
+          this.#world.clock.schedule(1, () => this.leftSources.push(source));
+        },
+      );
+    } else if (source.idle) this.#world.atEnd(() => this.leftSources.push(source));
+    this.#world.promises.track('sendStream', sending, awaited);
+    this.#checkAmount();
+  }
+
+  #receive({ abort, awaited }: OpOf<'receive'>): void {
+    const { end, ws } = this;
+    if (end.plan.consumer.mode === 'events') return;
+    if (!end.consuming) end.lifeCycle.on('consumer arrives');
+    end.consuming = true;
+    end.pulled = true;
+    const { signal } = this.#signal(abort);
+    if (!awaited) {
+      end.left = true;
+      end.unobserved++;
+      this.#call('receive', () => ws.receive(signal === undefined ? {} : { signal }), false);
+      return;
+    }
+    const work = async (): Promise<void> => {
+      const message = await receiveOne(this.#world, end, ws, signal);
+      if (message !== null) await take(this.#world, end, message);
+    };
+    this.#world.promises.track('receive', work(), true);
+    end.left = true;
+  }
+
+  #resume(): void {
+    const { end, ws } = this;
+    end.lifeCycle.on('resume()');
+    end.paused = false;
+    try {
+      ws.resume();
+      // Without a listener, messages are read and dropped
+      if (!end.consuming) end.left = true;
+    } catch (error) {
+      if (!(end.pulled && isLawful(error))) this.#world.report('threw', `resume ${signatureOf(error)}`);
+    }
+  }
+
+  /** All properties can be read at any time, and agree with what happened. */
+  #look(): void {
+    const { end, ws } = this;
+    this.#guard('look', () => {
+      void [ws.latency, ws.role, ws.extensions, ws.subprotocol, ws.bufferedAmount];
+      if (end.info !== null && ws.state !== 'closed') {
+        this.#world.report('end', `state is ${ws.state} after close`);
+      }
+      if (end.info === null && ws.state === 'closed' && end.lifeCycle.state === 'open') {
+        this.#world.report('end', 'state is closed before close');
+      }
+    });
+  }
+
+  /** Memory for output is bounded by `maxBufferedAmount` and one message. */
+  #checkAmount(): void {
+    const { maxBufferedAmount, highWaterMark } = this.end.plan.options;
+    const bound = Math.max(maxBufferedAmount, highWaterMark) + this.end.largest + 4096;
+    // A message that fills the queue ends the connection
+    if (this.ws.state !== 'open') return;
+    const amount = this.#try('bufferedAmount', () => this.ws.bufferedAmount) ?? 0;
+    if (amount > bound) this.#world.report('memory', 'bufferedAmount over its bound', `${amount} > ${bound}`);
+    if (!(amount >= 0)) this.#world.report('memory', 'bufferedAmount is negative', `${amount}`);
+  }
+
+  #signal(abort: number): { signal?: AbortSignal } {
+    if (abort < 0) return {};
+    const controller = new AbortController();
+    const run = (): void => controller.abort(new OwnError('signal of the application'));
+    if (abort === 0) run();
+    else this.#world.clock.schedule(abort, run);
+    return { signal: controller.signal };
+  }
+
+  #call(api: string, run: () => Promise<unknown>, awaited: boolean): void {
+    const promise = this.#try(api, run);
+    if (promise !== undefined) this.#world.promises.track(api, promise, awaited);
+  }
+
+  #guard(api: string, run: () => void): void {
+    this.#try(api, run);
+  }
+
+  #try<T>(api: string, run: () => T): T | undefined {
+    return this.#world.guard(api, run);
+  }
+}

@@ -1,0 +1,181 @@
+/** How an application consumes messages: by events, by iteration, by `receive()`, or not at all. */
+import type { MessageReader, WebSocketConnection } from '../../src/index.js';
+import type { End, Received } from './model.js';
+import type { ReadMethod } from './program.js';
+import { isLawful, signatureOf } from './promises.js';
+import type { World } from './world.js';
+
+/** Begins to consume the messages of `end`. */
+export function consume(world: World, end: End, ws: WebSocketConnection): void {
+  const { mode } = end.plan.consumer;
+  if (mode === 'none') return;
+  if (mode === 'events') {
+    listen(world, end, ws);
+    return;
+  }
+  arrive(end);
+  end.pulled = true;
+  const work = mode === 'iterate' ? iterate(world, end, ws) : receiveAll(world, end, ws);
+  world.promises.track(`${mode} loop`, work, true, (error) => isLawful(error));
+}
+
+function arrive(end: End): void {
+  if (!end.consuming) end.lifeCycle.on('consumer arrives');
+  end.consuming = true;
+}
+
+/** Adds a listener for messages. */
+export function listen(world: World, end: End, ws: WebSocketConnection): void {
+  // One listener notes the messages; more of them see the same
+  const first = !end.listening;
+  try {
+    ws.on('message', (data, type) => {
+      if (!first) return;
+      world.trace(end, `message ${type} ${data.length}`);
+      end.received.push({ type, data, part: null });
+      if (end.info !== null) world.report('event after close', 'message');
+      pace(world, end, ws);
+      return world.react(end, 'message');
+    });
+    arrive(end);
+    end.listening = true;
+  } catch (error) {
+    if (!(end.pulled && isLawful(error))) world.report('threw', `on('message') ${signatureOf(error)}`);
+  }
+}
+
+/** A slow consumer by events pauses after each message. */
+function pace(world: World, end: End, ws: WebSocketConnection): void {
+  const { pace: ms } = end.plan.consumer;
+  if (ms === 0 || end.paused) return;
+  ws.pause();
+  world.clock.schedule(ms, () => {
+    if (!end.paused) world.guard(`resume()`, () => ws.resume());
+  });
+}
+
+async function iterate(world: World, end: End, ws: WebSocketConnection): Promise<void> {
+  const { leaveAfter, pace: ms } = end.plan.consumer;
+  let count = 0;
+  try {
+    for await (const message of ws) {
+      await take(world, end, message);
+      if (ms > 0) await world.clock.sleep(ms);
+      if (++count === leaveAfter) {
+        leave(end);
+        return;
+      }
+    }
+    checkEnd(world, end, 'iteration', null);
+  } catch (error) {
+    checkEnd(world, end, 'iteration', error);
+    throw error;
+  }
+}
+
+function leave(end: End): void {
+  end.lifeCycle.on('consumer leaves');
+  end.left = true;
+}
+
+async function receiveAll(world: World, end: End, ws: WebSocketConnection): Promise<void> {
+  const { leaveAfter, pace: ms } = end.plan.consumer;
+  for (let count = 1; ; count++) {
+    const message = await receiveOne(world, end, ws);
+    if (message === null) return;
+    await take(world, end, message);
+    if (ms > 0) await world.clock.sleep(ms);
+    if (count === leaveAfter) return leave(end);
+  }
+}
+
+/** One `receive()`. While another one waits it must reject with ERR_CONSUMPTION. */
+export async function receiveOne(
+  world: World,
+  end: End,
+  ws: WebSocketConnection,
+  signal?: AbortSignal,
+): Promise<MessageReader | null> {
+  const waits = signal?.aborted !== true;
+  const second = end.receiving > 0;
+  if (waits) end.receiving++;
+  try {
+    const message = await ws.receive(signal === undefined ? {} : { signal });
+    if (second && message !== null) world.report('receive', 'two calls of receive() waited at once');
+    if (message === null) checkEnd(world, end, 'receive()', null);
+    return message;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_CONSUMPTION' && signal?.aborted !== true) {
+      checkEnd(world, end, 'receive()', error);
+    }
+    throw error;
+  } finally {
+    if (waits) end.receiving--;
+  }
+}
+
+/** The end is the same everywhere: null after a clean close only. */
+function checkEnd(world: World, end: End, api: string, error: unknown): void {
+  world.later(() => {
+    if (end.info === null) return;
+    const clean = end.info.wasClean;
+    if (error === null && !clean) world.report('end', `${api} ended as if after a clean close`);
+    if (error !== null && clean && isLawful(error)) {
+      const { name, code } = error as { name: string; code: unknown };
+      if (name === 'ConnectionClosedError')
+        world.report('end', `${api} rejected after a clean close`, String(code));
+    }
+  });
+}
+
+/** Reads a message as the plan says. */
+export async function take(world: World, end: End, message: MessageReader, how?: ReadMethod): Promise<void> {
+  const method = how ?? end.plan.consumer.read;
+  const slot: Received = { type: message.type, data: null, part: null };
+  end.received.push(slot);
+  if (end.info !== null) world.trace(end, 'a message after close');
+  try {
+    const data = await read(message, method, slot);
+    if (data !== null) slot.data = data;
+    world.trace(end, `read ${method} ${slot.type} ${slot.data?.length ?? 'left'}`);
+  } catch (error) {
+    world.trace(end, `read ${method} ${signatureOf(error)}`);
+    if (!isLawful(error)) world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
+  }
+  try {
+    await world.react(end, 'message');
+  } catch (error) {
+    // The loop ends by it
+    leave(end);
+    throw error;
+  }
+}
+
+async function read(
+  message: MessageReader,
+  method: ReadMethod,
+  slot: Received,
+): Promise<string | Uint8Array | null> {
+  const text = message.type === 'text';
+  if (method === 'ignore') return null;
+  if (method === 'cancel') {
+    message.cancel();
+    return null;
+  }
+  if (method === 'whole' && text) return await message.text();
+  if (method === 'whole' || method === 'bytes') {
+    const bytes = method === 'whole' ? await message.bytes() : new Uint8Array(await message.arrayBuffer());
+    return text ? Buffer.from(bytes).toString() : bytes;
+  }
+  const chunks: Uint8Array[] = [];
+  const source = method === 'stream' ? (message.stream() as AsyncIterable<Uint8Array>) : message;
+  for await (const chunk of source) {
+    chunks.push(Buffer.from(chunk));
+    if (method === 'leave') {
+      slot.part = Buffer.concat(chunks);
+      return null;
+    }
+  }
+  const bytes = Buffer.concat(chunks);
+  return text ? bytes.toString() : bytes;
+}

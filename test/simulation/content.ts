@@ -1,0 +1,144 @@
+/** The content of each message follows from its connection, its side and its number: nobody else sends the same. */
+import { Readable } from 'node:stream';
+import { ReadableStream } from 'node:stream/web';
+import type { Carrier, MessageForm, MessagePlan, SourceKind } from './program.js';
+import { inPool } from './stubs.js';
+
+/** Positions as text, every 16 bytes, for all sizes that occur. */
+const positions: Buffer = Buffer.concat(
+  Array.from({ length: 40_000 }, (_, i) => Buffer.from(`@${i.toString(36).padStart(6, '0')}........;`)),
+);
+
+/** The first `size` characters, or bytes, of a message of `owner`. */
+export function content(owner: string, form: MessageForm, size: number): string | Buffer {
+  if (form === 'noise') return noise(owner, size);
+  const bytes = Buffer.from(positions.subarray(0, size));
+  const tag = Buffer.from(owner.padEnd(8, '.').slice(0, 8));
+  for (let i = 7; i < size; i += 16) tag.copy(bytes, i);
+  // Small messages show their owner first
+  if (size < 16) tag.copy(bytes, 0);
+  if (form === 'binary') return bytes;
+  const text = bytes.toString('latin1');
+  return form === 'ascii' ? text : text.replaceAll('@0', 'é€').replaceAll(';', '\u{1f600}');
+}
+
+/** Bytes that do not compress. */
+function noise(owner: string, size: number): Buffer {
+  let state = 7;
+  for (let i = 0; i < owner.length; i++) state = Math.imul(state ^ owner.charCodeAt(i), 0x01000193);
+  const bytes = Buffer.alloc(size);
+  for (let i = 0; i < size; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    bytes[i] = state >>> 23;
+  }
+  return bytes;
+}
+
+/** The type that a message of this form has. */
+export function typeOf(form: MessageForm): 'text' | 'binary' {
+  return form === 'ascii' || form === 'unicode' ? 'text' : 'binary';
+}
+
+/** The content as it goes into `send()`. */
+export function carry(
+  owner: string,
+  { form, size }: MessagePlan,
+  carrier: Carrier,
+): string | Buffer | ArrayBuffer | DataView | Blob {
+  const data = content(owner, form, size);
+  if (carrier === 'plain' || carrier === 'prepared') return data;
+  if (carrier === 'blob') return new SimulatedBlob(Buffer.from(data as string));
+  const bytes = Buffer.from(data as string);
+  const memory = new ArrayBuffer(bytes.length + 13);
+  new Uint8Array(memory, 5, bytes.length).set(bytes);
+  if (carrier === 'view') return Buffer.from(memory, 5, bytes.length);
+  if (carrier === 'dataview') return new DataView(memory, 5, bytes.length);
+  return memory.slice(5, 5 + bytes.length);
+}
+
+/** A Blob of Node.js reads by way of the real event loop: this one takes a turn in the simulated thread pool. */
+class SimulatedBlob extends Blob {
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    super([bytes as Uint8Array<ArrayBuffer>]);
+    this.#bytes = bytes;
+  }
+
+  override arrayBuffer(): Promise<ArrayBuffer> {
+    const { buffer, byteOffset, length } = this.#bytes;
+    const copy = buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer;
+    return new Promise((resolve) => inPool(length, () => resolve(copy)));
+  }
+
+  override async text(): Promise<string> {
+    return Buffer.from(await this.arrayBuffer()).toString();
+  }
+
+  override stream(): ReturnType<Blob['stream']> {
+    return ReadableStream.from(
+      (async function* (blob): AsyncGenerator<Uint8Array> {
+        yield new Uint8Array(await blob.arrayBuffer());
+      })(this),
+    ) as ReturnType<Blob['stream']>;
+  }
+}
+
+/** Where `sendStream()` reads from, and whether it was released. */
+export interface Source {
+  readonly iterable: AsyncIterable<Buffer> | Iterable<Buffer>;
+  /** The source never yields a last chunk. */
+  readonly idle: boolean;
+  released(): boolean;
+}
+
+/** A source of `chunks`; the idle ones wait for more after them. */
+export function makeSource(kind: SourceKind, chunks: readonly Buffer[], failure: Error): Source {
+  let released = false;
+  const release = (): void => {
+    released = true;
+  };
+  if (kind === 'readable' || kind === 'idle readable') {
+    const pending = [...chunks];
+    const readable = new Readable({
+      // A chunk without a byte counts too
+      objectMode: true,
+      highWaterMark: 1,
+      read(): void {
+        const chunk = pending.shift();
+        if (chunk !== undefined) this.push(chunk);
+        else if (kind === 'readable') this.push(null);
+      },
+    });
+    return { iterable: readable, idle: kind === 'idle readable', released: () => readable.destroyed };
+  }
+  if (kind === 'web' || kind === 'idle web') {
+    const pending = [...chunks];
+    const stream = new ReadableStream<Buffer>(
+      {
+        pull(controller): Promise<void> | void {
+          const chunk = pending.shift();
+          if (chunk !== undefined) controller.enqueue(chunk);
+          else if (kind === 'web') {
+            release();
+            controller.close();
+          } else return new Promise(() => {});
+        },
+        cancel: release,
+      },
+      { highWaterMark: 0 },
+    );
+    return { iterable: stream as AsyncIterable<Buffer>, idle: kind === 'idle web', released: () => released };
+  }
+  if (kind === 'sync') return { iterable: chunks, idle: false, released: () => true };
+  const generate = async function* (): AsyncGenerator<Buffer> {
+    try {
+      for (const chunk of chunks) yield chunk;
+      if (kind === 'throwing generator') throw failure;
+    } finally {
+      release();
+    }
+  };
+  // A generator that never began has nothing to release
+  return { iterable: generate(), idle: false, released: () => true };
+}

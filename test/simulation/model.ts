@@ -1,0 +1,195 @@
+/**
+ * The reference model of one end: what it sent, what its application saw, and what it did. Only what the public API
+ * promises is in here; nothing of how the library works.
+ */
+import type { CloseInfo } from '../../src/index.js';
+import { content, typeOf } from './content.js';
+import type { LifeCycle } from './lifecycle.js';
+import type { Path } from './network.js';
+import type { MessageForm, SidePlan } from './program.js';
+import type { SimulatedSocket } from './socket.js';
+
+/** A message that an application began to send. */
+export interface Sent {
+  readonly owner: string;
+  readonly form: MessageForm;
+  size: number;
+  /** Whether its sender finished it; `maybe` when that cannot be seen from outside. */
+  fate: 'whole' | 'maybe' | 'open' | 'aborted';
+}
+
+/** A message that an application received, in the order in which they were handed out. */
+export interface Received {
+  readonly type: 'text' | 'binary';
+  /** Null until it was read whole; it stays so when the application left it. */
+  data: string | Uint8Array | null;
+  /** What was read of it, when it was left. */
+  part: Uint8Array | null;
+}
+
+/** Reports a failed check: which one, and a signature that tells classes of failures apart. */
+export type Report = (check: string, signature: string, detail?: string) => void;
+
+/** One end of a connection, as the model knows it. */
+export class End {
+  /** Such as `0a`. */
+  readonly name: string;
+  readonly plan: SidePlan;
+  peer!: End;
+  /** What it reads from and writes to. */
+  readonly input: Path;
+  readonly output: Path;
+  socket: SimulatedSocket | null = null;
+  readonly lifeCycle: LifeCycle;
+  readonly sent: Sent[] = [];
+  readonly received: Received[] = [];
+  /** A listener for messages notes what comes. */
+  listening = false;
+  /** The argument of `close`. */
+  info: CloseInfo | null = null;
+  /** What `ws.closed` resolved with. */
+  closed: CloseInfo | null = null;
+  /** The argument of the first `error`. */
+  failure: Error | null = null;
+  /** This side's application called `close()` or `terminate()`; how many messages it had then. */
+  closedAt: number | null = null;
+  terminated = false;
+  /** Messages are consumed: a listener was added, or something is read. */
+  consuming = false;
+  /** Messages were asked for by `receive()` or iteration: a listener is refused from then on. */
+  pulled = false;
+  /** The application left its iteration, or its consumer failed. */
+  left = false;
+  paused = false;
+  /** Messages that went to calls whose result nobody looked at, at most. */
+  unobserved = 0;
+  /** Promises of `receive()` that have not settled. */
+  receiving = 0;
+
+  constructor(name: string, plan: SidePlan, input: Path, output: Path, lifeCycle: LifeCycle) {
+    this.name = name;
+    this.plan = plan;
+    this.input = input;
+    this.output = output;
+    this.lifeCycle = lifeCycle;
+  }
+
+  /** A message that is sent now. */
+  begin(form: MessageForm, size: number, fate: Sent['fate'], owner: string = this.nextOwner): Sent {
+    const message: Sent = { owner, form, size, fate };
+    this.sent.push(message);
+    return message;
+  }
+
+  /** Bytes of the largest message so far, at most. */
+  get largest(): number {
+    return this.sent.reduce(
+      (most, { form, size }) => Math.max(most, form === 'unicode' ? size * 3 : size),
+      0,
+    );
+  }
+
+  /** The owner that the next message will have. */
+  get nextOwner(): string {
+    return `${this.name}${this.sent.length}~`;
+  }
+
+  /** Messages that were read from the socket whole, in front of a Close frame. */
+  get arrived(): number {
+    const { tap, pulled } = this.input;
+    return tap.messagesWithin(Math.min(pulled, tap.close?.end ?? pulled));
+  }
+
+  /** The code of the Close frame that was read, if one was. */
+  get peerCode(): number | undefined {
+    return this.input.tap.closeWithin(this.input.pulled);
+  }
+
+  /** Compares everything that was received with what the peer sent. */
+  checkContent(report: Report): void {
+    const { sent } = this.peer;
+    let next = 0;
+    let unknown = 0;
+    for (const { data, part, type } of this.received) {
+      if (data === null) {
+        unknown++;
+        if (part !== null && !this.#isPart(part, next, unknown)) {
+          report('content', 'the part that was read belongs to no message', describe(part));
+        }
+        continue;
+      }
+      const found = find(sent, next, type, data);
+      if (found < 0) {
+        report('content', this.#explain(type, data), `${this.name} got ${describe(data)}`);
+        return;
+      }
+      let skipped = 0;
+      for (let i = next; i < found; i++) if (sent[i]!.fate === 'whole') skipped++;
+      if (skipped > unknown + this.unobserved) {
+        report('order', 'a message is missing in front of another', `${this.name} skipped ${skipped}`);
+      }
+      const { fate } = sent[found]!;
+      if (fate !== 'whole' && fate !== 'maybe') {
+        report('unfinished', 'an unfinished message was delivered as whole', describe(data));
+      }
+      next = found + 1;
+      unknown = 0;
+    }
+  }
+
+  #isPart(part: Uint8Array, next: number, unknown: number): boolean {
+    const { sent } = this.peer;
+    for (let i = next, whole = 0; i < sent.length && whole <= unknown; i++) {
+      const message = sent[i]!;
+      if (message.fate === 'whole') whole++;
+      const all = Buffer.from(content(message.owner, message.form, message.size) as string);
+      if (all.subarray(0, part.length).equals(part)) return true;
+    }
+    return false;
+  }
+
+  /** Why the data is no message of the peer. */
+  #explain(type: string, data: string | Uint8Array): string {
+    const { sent } = this.peer;
+    if (find(sent, 0, type, data) >= 0) return 'a message came twice, or in the wrong order';
+    const text = Buffer.from(data as string).toString('latin1');
+    if (sent.some((message) => isCut(message, data))) return 'a message was cut';
+    const owners = new Set(Array.from(text.matchAll(/@[0-9a-z]{6}(\d+[ab]\d+~)/g), ([, owner]) => owner));
+    const own = sent.filter(({ owner }) => owners.has(owner)).length;
+    if (owners.size > own) return 'a message of another connection';
+    if (own > 1) return 'a message is made of several';
+    return 'a message that nobody sent';
+  }
+}
+
+function isCut({ owner, form, size }: Sent, data: string | Uint8Array): boolean {
+  const all = Buffer.from(content(owner, form, size) as string);
+  const got = Buffer.from(data as string);
+  return got.length < all.length && all.subarray(0, got.length).equals(got);
+}
+
+/** The index of the first message from `start` on with this content; finished ones first. */
+function find(sent: readonly Sent[], start: number, type: string, data: string | Uint8Array): number {
+  for (const fates of ['whole maybe', 'open aborted']) {
+    for (let i = start; i < sent.length; i++) {
+      const message = sent[i]!;
+      if (fates.includes(message.fate) && equals(message, type, data)) return i;
+    }
+  }
+  return -1;
+}
+
+function equals({ form, owner, size }: Sent, type: string, data: string | Uint8Array): boolean {
+  if (typeOf(form) !== type) return false;
+  if (form === 'unicode') {
+    if (Buffer.byteLength(data as string) < size) return false;
+  } else if (data.length !== size) return false;
+  const expected = content(owner, form, size);
+  if (typeof expected === 'string') return Buffer.from(data as string).equals(Buffer.from(expected));
+  return expected.equals(data as Uint8Array);
+}
+
+function describe(data: string | Uint8Array): string {
+  const text = Buffer.from(data as string).toString('latin1');
+  return `${text.length} bytes ${JSON.stringify(text.length > 60 ? `${text.slice(0, 40)}…${text.slice(-16)}` : text)}`;
+}

@@ -1,0 +1,248 @@
+/**
+ * A program: connections, what their applications do, and what the network does to them. It is plain data, so that it
+ * can be printed, stored, replayed and shortened.
+ */
+import type { PathOptions } from './network.js';
+
+export type SideName = 'a' | 'b';
+export type MessageForm = 'ascii' | 'unicode' | 'binary' | 'noise';
+
+/** What a message is made of; its content follows from the connection and its number. */
+export interface MessagePlan {
+  /** Characters of text, bytes of anything else. */
+  readonly size: number;
+  readonly form: MessageForm;
+}
+
+/** How bytes are passed to the API. */
+export type Carrier = 'plain' | 'view' | 'arraybuffer' | 'dataview' | 'blob' | 'prepared';
+
+export type SourceKind =
+  | 'generator'
+  | 'readable'
+  | 'web'
+  | 'idle readable'
+  | 'idle web'
+  | 'throwing generator'
+  | 'sync';
+
+/** One part of what a raw peer writes at once. */
+export type RawItem =
+  | { readonly item: 'message'; readonly message: MessagePlan; readonly fragments: number }
+  | { readonly item: 'ping' | 'pong'; readonly size: number }
+  | { readonly item: 'close'; readonly code: number }
+  | { readonly item: 'begin'; readonly size: number }
+  | { readonly item: 'violation'; readonly kind: number };
+
+/** What an application, or the network at its side, does. */
+export type Op =
+  | {
+      readonly op: 'send';
+      readonly message: MessagePlan;
+      readonly carrier: Carrier;
+      readonly compress: boolean;
+    }
+  | { readonly op: 'createWriter'; readonly type: 'text' | 'binary' }
+  | { readonly op: 'write'; readonly size: number; readonly awaited: boolean }
+  | { readonly op: 'endWriter'; readonly awaited: boolean }
+  | { readonly op: 'abortWriter' }
+  | {
+      readonly op: 'sendStream';
+      readonly source: SourceKind;
+      readonly chunks: number;
+      readonly size: number;
+      /** Milliseconds until its signal aborts; -1 for never. */
+      readonly abort: number;
+      readonly awaited: boolean;
+    }
+  | { readonly op: 'ping'; readonly awaited: boolean; readonly abort: number }
+  | { readonly op: 'pong' }
+  | { readonly op: 'drained'; readonly awaited: boolean }
+  | { readonly op: 'receive'; readonly awaited: boolean; readonly abort: number }
+  | { readonly op: 'listen' }
+  | { readonly op: 'pause' }
+  | { readonly op: 'resume' }
+  | { readonly op: 'close'; readonly code: number; readonly awaited: boolean }
+  | { readonly op: 'terminate' }
+  | { readonly op: 'look' }
+  | { readonly op: 'throw' }
+  | {
+      readonly op: 'burst';
+      readonly items: readonly RawItem[];
+      readonly after: 'stay' | 'fin' | 'reset' | 'lost';
+    }
+  | { readonly op: 'rawReading'; readonly on: boolean }
+  | { readonly op: 'fin' }
+  | { readonly op: 'reset'; readonly lossy: boolean }
+  | { readonly op: 'cut' }
+  | { readonly op: 'stall'; readonly ms: number }
+  | { readonly op: 'block'; readonly ms: number }
+  | { readonly op: 'broadcast'; readonly message: MessagePlan; readonly compress: boolean }
+  | { readonly op: 'sendAll'; readonly message: MessagePlan }
+  | { readonly op: 'closeServer'; readonly awaited: boolean };
+
+/** Something that an application does from inside a callback. */
+export interface Reaction {
+  readonly on: 'message' | 'ping' | 'pong' | 'drain' | 'close' | 'error' | 'connection';
+  /** At which event of that name, from 0 on. */
+  readonly nth: number;
+  /** The callback is async and waits as many milliseconds first; -1 for a synchronous one. */
+  readonly wait: number;
+  readonly does: Op;
+}
+
+export type ReadMethod = 'whole' | 'bytes' | 'chunks' | 'stream' | 'ignore' | 'cancel' | 'leave';
+
+/** How an application consumes messages. */
+export interface ConsumerPlan {
+  readonly mode: 'events' | 'iterate' | 'receive' | 'none';
+  /** Milliseconds until it begins; -1 for at once. */
+  readonly late: number;
+  /** Milliseconds that it takes for each message. */
+  readonly pace: number;
+  readonly read: ReadMethod;
+  /** Leaves iteration after as many messages; 0 for never. */
+  readonly leaveAfter: number;
+}
+
+/** Options of a connection that programs vary. */
+export interface SideOptions {
+  readonly highWaterMark: number;
+  readonly maxBufferedAmount: number;
+  readonly maxMessageSize: number;
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+  readonly closeTimeout: number;
+}
+
+export interface SidePlan {
+  /** A raw peer writes frames by itself, and reads everything unless told not to. */
+  readonly raw: boolean;
+  readonly options: SideOptions;
+  readonly consumer: ConsumerPlan;
+  readonly reactions: readonly Reaction[];
+}
+
+export interface DeflatePlan {
+  readonly threshold: number;
+  readonly offloadSize: number;
+  readonly takeover: boolean;
+  readonly level: number;
+}
+
+/** One connection; side a is the server. */
+export interface LinkPlan {
+  /** By `new WebSocketConnection()` on both ends, by a WebSocketServer, or by `accept()`. */
+  readonly via: 'direct' | 'server' | 'accept';
+  readonly path: PathOptions;
+  readonly deflate: DeflatePlan | null;
+  readonly a: SidePlan;
+  readonly b: SidePlan;
+}
+
+export interface Step {
+  /** Milliseconds after the step before; 0 is the same tick. */
+  readonly wait: number;
+  readonly link: number;
+  readonly side: SideName;
+  readonly does: Op;
+}
+
+export interface Program {
+  /** Milliseconds that each look at the clock takes. */
+  readonly cost: number;
+  /** Milliseconds that work in the thread pool takes. */
+  readonly pool: number;
+  readonly links: readonly LinkPlan[];
+  readonly steps: readonly Step[];
+}
+
+const rawOnly: readonly Op['op'][] = ['burst', 'rawReading'];
+const anywhere: readonly Op['op'][] = [
+  ...(['send', 'ping', 'pong', 'close', 'terminate'] as const),
+  ...(['fin', 'reset', 'cut', 'stall', 'block', 'broadcast', 'sendAll', 'closeServer'] as const),
+];
+
+/** Where a step happens: at the other end when only that can do it; null when neither can. */
+export function targetOf(
+  { links }: Program,
+  { does, link, side }: Step,
+): { link: number; side: SideName } | null {
+  const index = link % links.length;
+  const fits = (name: SideName): boolean =>
+    anywhere.includes(does.op) || links[index]![name].raw === rawOnly.includes(does.op);
+  const other = side === 'a' ? 'b' : 'a';
+  if (fits(side)) return { link: index, side };
+  return fits(other) ? { link: index, side: other } : null;
+}
+
+/** What a short program leaves out. */
+export const quietSide: SidePlan = {
+  raw: false,
+  options: {
+    highWaterMark: 65_536,
+    maxBufferedAmount: 67_108_864,
+    maxMessageSize: 16_777_216,
+    pingInterval: 0,
+    pingTimeout: 20_000,
+    closeTimeout: 5_000,
+  },
+  consumer: { mode: 'events', late: -1, pace: 0, read: 'whole', leaveAfter: 0 },
+  reactions: [],
+};
+
+/** A link with the defaults. */
+export const quietPath: PathOptions = { delay: 1, rate: 0, buffer: 65_536, segment: 65_536, join: true };
+
+/** How long a program is: its steps, reactions, connections, and what differs from the defaults. */
+export function lengthOf(program: Program): number {
+  return (
+    program.steps.length +
+    program.links.reduce((sum, { a, b }) => sum + 1 + a.reactions.length + b.reactions.length, 0)
+  );
+}
+
+/** A program in a form that people read, one line for each connection, callback and step. */
+export function show(program: Program): string {
+  const lines: string[] = [];
+  program.links.forEach((link, i) => {
+    const path = difference(link.path, quietPath);
+    const deflate = link.deflate === null ? '' : ` deflate=${compact(link.deflate)}`;
+    lines.push(`connection ${i} via ${link.via}${deflate}${path && ` path=${path}`}`);
+    for (const name of ['a', 'b'] as const) {
+      const side = link[name];
+      const options = difference(side.options, quietSide.options);
+      const consumer = side.raw
+        ? 'raw peer'
+        : `consumer ${side.consumer.mode} ${difference(side.consumer, quietSide.consumer)}`;
+      lines.push(`  ${i}${name} (${name === 'a' ? 'server' : 'client'}): ${consumer} ${options}`.trimEnd());
+      for (const { on, nth, wait, does } of side.reactions) {
+        const how = wait < 0 ? '' : ` await ${wait} ms,`;
+        lines.push(`    on '${on}' #${nth}:${how} ${showOp(does)}`);
+      }
+    }
+  });
+  let time = 0;
+  for (const step of program.steps) {
+    time += step.wait;
+    const target = targetOf(program, step);
+    if (target !== null) lines.push(`at ${time} ms ${target.link}${target.side}: ${showOp(step.does)}`);
+  }
+  const costs = difference({ cost: program.cost, pool: program.pool }, { cost: 0, pool: 0 });
+  if (costs !== '') lines.push(`process ${costs}`);
+  return lines.join('\n');
+}
+
+function showOp({ op, ...rest }: Op): string {
+  return Object.keys(rest).length === 0 ? op : `${op} ${compact(rest)}`;
+}
+
+function compact(value: unknown): string {
+  return JSON.stringify(value).replaceAll('"', '');
+}
+
+/** The fields of `value` that are not those of `usual`. */
+function difference<T extends object>(value: T, usual: T): string {
+  const fields = Object.entries(value).filter(([name, field]) => field !== usual[name as keyof T]);
+  return fields.length === 0 ? '' : compact(Object.fromEntries(fields));
+}

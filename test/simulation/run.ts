@@ -1,0 +1,234 @@
+/** Runs one program from its first step to its end, and checks everything that must hold then. */
+import { createHash } from 'node:crypto';
+import { realTurn, type VirtualClock } from './clock.js';
+import type { Coverage } from './lifecycle.js';
+import type { End } from './model.js';
+import type { Program } from './program.js';
+import { usePool } from './stubs.js';
+import { type Finding, type Library, World } from './world.js';
+
+/** What came of a program. */
+export interface Outcome {
+  readonly findings: readonly Finding[];
+  /** Everything that happened, in order. */
+  readonly trace: readonly string[];
+  readonly connections: number;
+  /** Virtual milliseconds. */
+  readonly duration: number;
+  /** Something of it is left in this process, so that no other program may use the same copy of the library. */
+  readonly dirty: boolean;
+}
+
+/** Milliseconds in which everything under way must come to rest, while the network works. */
+const SETTLE = 120_000;
+/** Milliseconds for what was only scheduled for the next turns. */
+const LAST = 20;
+/** Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the program. */
+const ENDING = 60_000;
+
+export async function runProgram(
+  library: Library,
+  clock: VirtualClock,
+  coverage: Coverage,
+  program: Program,
+): Promise<Outcome> {
+  const began = clock.now;
+  const world = new World(library, clock, coverage, program);
+  let jobs = 0;
+  usePool((size, run) => {
+    jobs++;
+    clock.schedule(program.pool + size / 100_000, () => {
+      jobs--;
+      run();
+    });
+  });
+  clock.cost = program.cost;
+  const stopWatching = watch(world, clock);
+  try {
+    world.start();
+    const ends = world.links.flatMap(({ a, b }) => [a, b]);
+    await clock.run(() => false, clock.now + world.duration);
+    await settle(world, () => jobs === 0);
+    checkDelivered(world);
+    await endAll(world, ends);
+    clock.cost = 0;
+    await clock.run(() => jobs === 0 && clock.pendingEvents === 0, clock.now + SETTLE);
+    await clock.run(() => false, clock.now + LAST);
+    await realTurn();
+    world.finish();
+    for (const end of ends) checkEnd(world, end);
+    checkLeft(world, ends);
+    await realTurn();
+    return {
+      findings: world.findings,
+      trace: world.lines,
+      connections: program.links.length,
+      duration: clock.now - began,
+      dirty: clock.libraryTimers > 0 || ends.some(({ socket }) => socket?.destroyed === false),
+    };
+  } finally {
+    clock.cost = 0;
+    stopWatching();
+  }
+}
+
+/** A hash of a trace. */
+export function hashOf(trace: readonly string[]): string {
+  return createHash('sha256').update(trace.join('\n')).digest('hex').slice(0, 16);
+}
+
+function watch(world: World, clock: VirtualClock): () => void {
+  const onException = (error: unknown): void => world.onUncaught('uncaught exception', error);
+  const onRejection = (error: unknown): void => world.onUncaught('unhandled rejection', error);
+  const others = {
+    uncaughtException: process.listeners('uncaughtException'),
+    unhandledRejection: process.listeners('unhandledRejection'),
+  };
+  process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection');
+  process.on('uncaughtException', onException).on('unhandledRejection', onRejection);
+  clock.onException = onException;
+  clock.onSpin = () => world.report('spin', 'the event loop turns without an end');
+  return () => {
+    process.off('uncaughtException', onException).off('unhandledRejection', onRejection);
+    for (const listener of others.uncaughtException) process.on('uncaughtException', listener);
+    for (const listener of others.unhandledRejection) process.on('unhandledRejection', listener);
+  };
+}
+
+/** Waits until nothing moves any more. */
+async function settle(world: World, idle: () => boolean): Promise<void> {
+  const { clock } = world;
+  const quiet = (): boolean =>
+    idle() &&
+    clock.pendingEvents === 0 &&
+    world.links.every(({ cable }) => cable.up.quiet && cable.down.quiet);
+  const limit = clock.now + SETTLE;
+  let since = Number.POSITIVE_INFINITY;
+  await clock.run(() => {
+    since = quiet() ? Math.min(since, clock.now) : Number.POSITIVE_INFINITY;
+    return clock.now - since > 3;
+  }, limit);
+}
+
+/** On a connection that works, everything sent has been delivered by now, and nobody waits for nothing. */
+function checkDelivered(world: World): void {
+  for (const { a, b, cable, plan } of world.links) {
+    if (!cable.up.untouched || !cable.down.untouched || plan.a.raw || plan.b.raw) continue;
+    if (!isOpen(a) || !isOpen(b) || !cable.up.quiet || !cable.down.quiet) continue;
+    for (const end of [a, b]) {
+      const { sent } = end.peer;
+      const blocked = sent.some(({ fate }) => fate === 'open');
+      if (blocked || !isConsuming(end) || end.paused) continue;
+      if (world.applications.get(end.peer)?.ws.bufferedAmount !== 0) {
+        world.report('stuck', 'output is left on an open connection', end.peer.name);
+      }
+      const whole = sent.filter(({ fate }) => fate === 'whole').length;
+      if (end.received.length < whole) {
+        world.report(
+          'stuck',
+          'a message was not delivered on an open connection',
+          `${end.name} ${end.received.length} of ${whole}`,
+        );
+      }
+    }
+  }
+}
+
+function isOpen(end: End): boolean {
+  return end.lifeCycle.state === 'open' && end.closedAt === null;
+}
+
+function isConsuming(end: End): boolean {
+  return end.consuming && !end.left && end.plan.consumer.leaveAfter === 0;
+}
+
+/** Closes what is still open, and waits for the end of everything. */
+async function endAll(world: World, ends: readonly End[]): Promise<void> {
+  const { clock } = world;
+  world.host.close(true);
+  for (const end of ends) {
+    const application = world.applications.get(end);
+    if (application !== undefined && end.info === null && (end.name.endsWith('a') || end.peer.plan.raw)) {
+      application.close(1000, true);
+    }
+  }
+  const slow = (end: End): boolean => !isConsuming(end) || end.paused;
+  const longest = ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0);
+  const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
+  await clock.run(ended, clock.now + longest + ENDING);
+  for (const end of ends) {
+    const application = world.applications.get(end);
+    if (application === undefined || end.info !== null) continue;
+    // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
+    const unseen = slow(end) || !end.input.untouched || !end.output.untouched;
+    if (end.closedAt !== null || !unseen) {
+      world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
+    }
+    application.close(1000, true);
+  }
+  await clock.run(ended, clock.now + longest + ENDING);
+  for (const end of ends) {
+    const application = world.applications.get(end);
+    if (application === undefined || end.info !== null) continue;
+    world.report('end', `not closed in time by close() (${end.lifeCycle.state})`, end.name);
+    application.terminate();
+  }
+  for (const raw of world.raws.values()) raw.destroy();
+  await clock.run(ended, clock.now + ENDING);
+  for (const end of ends) {
+    if (world.applications.has(end) && end.info === null)
+      world.report('end', 'not closed by terminate()', end.name);
+    // What never became a connection: a handshake that failed
+    if (end.socket !== null && !end.socket.destroyed && !world.applications.has(end)) end.socket.destroy();
+  }
+}
+
+/** What must hold for one end once it is over. */
+function checkEnd(world: World, end: End): void {
+  const application = world.applications.get(end);
+  const { report } = world;
+  const { faults } = end.output.tap;
+  if (!end.plan.raw && faults.length > 0) report('wire', faults[0]!, end.name);
+  end.checkContent(report);
+  if (application === undefined || end.info === null) return;
+  const { info } = end;
+  if (end.closed === null) report('end', 'ws.closed did not resolve');
+  else if (end.closed.code !== info.code || end.closed.wasClean !== info.wasClean) {
+    report('end', 'close and ws.closed disagree', `${info.code} and ${end.closed.code}`);
+  }
+  const left = end.terminated || end.failure !== null;
+  const { peerCode } = end;
+  if (info.code !== 1006 && info.code !== peerCode) {
+    report('code', 'the code is not that of the peer', `${info.code} for ${peerCode}`);
+  }
+  if (info.wasClean && (peerCode === undefined || end.output.tap.close === null)) {
+    report('code', 'clean without both Close frames', `${end.name} ${info.code}`);
+  }
+  // A message that was aborted closes the connection with 1011, as this side's own close() does
+  const aborted = end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011;
+  if (left || aborted || !isConsuming(end) || end.closedAt !== null) return;
+  if (end.received.length < end.arrived) {
+    report(
+      'lost',
+      'messages that had arrived were not delivered',
+      `${end.name} ${end.received.length} of ${end.arrived}`,
+    );
+  } else if (info.code === 1006 && peerCode !== undefined) {
+    report('code', 'the Close frame of the peer was lost', `${end.name} ${peerCode}`);
+  }
+}
+
+/** Nothing is left. */
+function checkLeft(world: World, ends: readonly End[]): void {
+  const { report } = world;
+  for (const api of world.promises.pending) report('unsettled', api);
+  for (const { leftSources } of world.applications.values()) {
+    for (const source of leftSources) {
+      if (!source.released()) report('leak', 'the source of sendStream() was not released');
+    }
+  }
+  for (const { name, socket } of ends) {
+    if (socket !== null && !socket.destroyed) report('leak', 'a socket is open', name);
+  }
+  if (world.clock.libraryTimers > 0) report('leak', 'a timer is left', `${world.clock.libraryTimers}`);
+}

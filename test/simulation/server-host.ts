@@ -1,0 +1,180 @@
+/** The servers of a program: real `http.Server`s, whose sockets are in memory, and clients that connect to them. */
+import { Agent, createServer, type IncomingMessage, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { WebSocketConnection, WebSocketServer } from '../../src/index.js';
+import { content, typeOf } from './content.js';
+import type { End, Sent } from './model.js';
+import type { DeflatePlan, Op } from './program.js';
+import { OwnError, signatureOf } from './promises.js';
+import type { Link, World } from './world.js';
+
+/** Milliseconds that `server.close()` waits for peers by default. */
+const CLOSE_TIMEOUT = 5_000;
+/** Milliseconds of grace for what is bounded. */
+const GRACE = 1_000;
+
+type ServerOp = Extract<Op, { op: 'broadcast' | 'sendAll' | 'closeServer' }>;
+
+/** Holds the servers, made when a connection needs them. */
+export class ServerHost {
+  readonly #world: World;
+  #server: WebSocketServer | null = null;
+  #attached: Server | null = null;
+  #byHand: Server | null = null;
+  /** The end of each connection that the application knows. */
+  readonly #ends: Map<WebSocketConnection, End> = new Map();
+  /** Broadcasts to connections of which the application was not told yet. */
+  readonly #early: Map<WebSocketConnection, Sent[]> = new Map();
+  #broadcasts = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Opens a connection by way of HTTP. */
+  connect(link: Link): void {
+    const http = link.plan.via === 'server' ? this.#attach() : this.#accept();
+    const { a, b, index, plan } = link;
+    http.emit('connection', a.socket!);
+    const path = `/${index}`;
+    if (plan.b.raw) {
+      this.#world.raws.get(b)!.shakeHands(path, '');
+      return;
+    }
+    const agent = new Agent();
+    agent.createConnection = (): Duplex => b.socket!;
+    const connecting = this.#world.library.connect(`ws://simulated${path}`, {
+      ...b.plan.options,
+      agent,
+      ...compression(plan.deflate),
+    });
+    connecting.then(
+      (ws) => this.#world.open(b, ws).start(),
+      (error) => this.#world.trace(b, `connect ${signatureOf(error)}`),
+    );
+    this.#world.promises.track('connect', connecting, true);
+  }
+
+  perform(operation: ServerOp): void {
+    const server = this.#server;
+    if (server === null) return;
+    this.#world.trace(null, operation.op);
+    if (operation.op === 'closeServer') return void this.close(operation.awaited);
+    const { form, size } = operation.message;
+    if (operation.op === 'broadcast') {
+      const owner = `bc${this.#broadcasts++}~`;
+      for (const ws of server.connections) {
+        if (ws.state !== 'open') continue;
+        const end = this.#ends.get(ws);
+        if (end !== undefined) end.begin(form, size, 'whole', owner);
+        else this.#early.set(ws, [...(this.#early.get(ws) ?? []), { owner, form, size, fate: 'whole' }]);
+      }
+      const data = content(owner, form, size);
+      const { compress } = operation;
+      this.#world.guard('broadcast', () => server.broadcast(data, { compress }));
+      return;
+    }
+    for (const ws of server.connections) {
+      const end = this.#ends.get(ws);
+      const application = end && this.#world.applications.get(end);
+      if (end === undefined || application === undefined) continue;
+      const data = content(end.nextOwner, form, size);
+      application.sendAs(
+        'send',
+        () => ws.send(data, { type: typeOf(form) }),
+        () => end.begin(form, size, 'whole'),
+      );
+    }
+  }
+
+  /** Closes the server; checks that it takes bounded time, and that each peer that could be told was told. */
+  close(awaited: boolean): void {
+    const server = this.#server;
+    if (server === null) return;
+    const { clock, promises, report } = this.#world;
+    const began = clock.now;
+    const blocked = this.#world.blocked;
+    const told: End[] = [];
+    for (const ws of server.connections) {
+      const end = this.#ends.get(ws);
+      if (end === undefined) continue;
+      if (end.lifeCycle.state === 'open' && ws.state === 'open') told.push(end);
+      end.lifeCycle.on('close()');
+      end.closedAt ??= end.received.length;
+      end.paused = false;
+    }
+    const closing = this.#world.guard('server.close', () => server.close());
+    if (closing === undefined) return;
+    promises.track('server.close', closing, awaited, (error) => error instanceof OwnError);
+    if (!awaited) return;
+    const bound = CLOSE_TIMEOUT + GRACE;
+    closing.then(
+      () => {
+        const took = clock.now - began - (this.#world.blocked - blocked);
+        if (took > bound) report('server.close', 'took too long', `${took} ms`);
+        for (const end of told) this.#checkTold(end);
+      },
+      () => {},
+    );
+  }
+
+  /** A peer that was connected, and could read, got a Close frame. */
+  #checkTold(end: End): void {
+    const { events } = end.lifeCycle;
+    const lost = (
+      ['reset', 'FIN', 'violation', 'queue full', 'keepalive timeout', 'terminate()'] as const
+    ).some((event) => events.has(event));
+    const { output } = end;
+    if (lost || !output.untouched || output.room === 0 || output.tap.close !== null) return;
+    this.#world.report('server.close', 'a peer was not told', end.name);
+  }
+
+  #attach(): Server {
+    if (this.#attached !== null) return this.#attached;
+    const first = this.#world.links.find(({ plan }) => plan.via === 'server')!;
+    this.#attached = createServer();
+    this.#server = new this.#world.library.WebSocketServer({
+      server: this.#attached,
+      ...first.a.plan.options,
+      ...compression(first.plan.deflate),
+    });
+    this.#server.on('connection', (ws, request) => this.#onConnection(ws, request));
+    return this.#attached;
+  }
+
+  #accept(): Server {
+    if (this.#byHand !== null) return this.#byHand;
+    this.#byHand = createServer();
+    this.#byHand.on('upgrade', (request, socket, head) => {
+      const { a, plan } = this.#linkOf(request);
+      const options = { ...a.plan.options, ...compression(plan.deflate) };
+      const accepting = this.#world.library.accept(request, socket, head, options);
+      accepting.then(
+        (ws) => this.#onConnection(ws, request),
+        () => {},
+      );
+      this.#world.promises.track('accept', accepting, true);
+    });
+    return this.#byHand;
+  }
+
+  #onConnection(ws: WebSocketConnection, request: IncomingMessage): unknown {
+    const { a } = this.#linkOf(request);
+    this.#ends.set(ws, a);
+    a.sent.unshift(...(this.#early.get(ws) ?? []));
+    const application = this.#world.open(a, ws);
+    application.start();
+    return this.#world.react(a, 'connection');
+  }
+
+  #linkOf(request: IncomingMessage): Link {
+    return this.#world.links[Number(request.url!.slice(1))]!;
+  }
+}
+
+function compression(deflate: DeflatePlan | null): { compression?: object } {
+  if (deflate === null) return {};
+  const { level, offloadSize, takeover, threshold } = deflate;
+  const names = { serverNoContextTakeover: !takeover, clientNoContextTakeover: !takeover };
+  return { compression: { level, offloadSize, threshold, ...names } };
+}

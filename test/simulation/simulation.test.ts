@@ -1,0 +1,268 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { keyOf } from './campaign.js';
+import { programs } from './generator.js';
+import { Laboratory } from './laboratory.js';
+import { Coverage, LifeCycle } from './lifecycle.js';
+import { End } from './model.js';
+import { makeCable } from './network.js';
+import { lengthOf, type Op, type Program, quietPath, quietSide, type Step, show } from './program.js';
+import { hashOf } from './run.js';
+import { shorten } from './shorten.js';
+import type { Library } from './world.js';
+
+// Each test file has a process of its own: the built-in modules stay replaced until its end
+let laboratory: Laboratory;
+let source: Library;
+/** What the next program runs with in place of the library. */
+let broken: Partial<Library> = {};
+
+beforeAll(() => {
+  laboratory = new Laboratory(async () => {
+    vi.resetModules();
+    source = await import('../../src/index.js');
+    return { ...source, ...broken };
+  });
+});
+
+afterAll(() => laboratory.close());
+
+function step(side: 'a' | 'b', does: Op, wait = 0): Step {
+  return { wait, link: 0, side, does };
+}
+
+const hello: Op = {
+  op: 'send',
+  message: { size: 300, form: 'ascii' },
+  carrier: 'plain',
+  compress: true,
+};
+
+function programOf(...steps: readonly Step[]): Program {
+  const link = { via: 'direct' as const, path: quietPath, deflate: null, a: quietSide, b: quietSide };
+  return { cost: 0, pool: 0, links: [link], steps };
+}
+
+async function findingsWith(library: Partial<Library>, program: Program): Promise<string[]> {
+  broken = library;
+  laboratory.renew();
+  const { findings } = await laboratory.run(program);
+  broken = {};
+  laboratory.renew();
+  return findings.map(keyOf);
+}
+
+describe('programs that failed once', () => {
+  const folder = join(import.meta.dirname, 'found');
+  test.each(readdirSync(folder).filter((name) => name.endsWith('.json')))('%s', async (name) => {
+    const { program } = JSON.parse(readFileSync(join(folder, name), 'utf8')) as { program: Program };
+    const { findings } = await laboratory.run(program);
+    expect(findings).toEqual([]);
+  });
+});
+
+describe('the simulation', () => {
+  test('an open connection delivers, and nothing is found', async () => {
+    const { findings, trace } = await laboratory.run(programOf(step('a', hello), step('b', hello, 10)));
+    expect(findings).toEqual([]);
+    expect(trace.filter((line) => line.includes('message text 300'))).toHaveLength(2);
+  });
+
+  test('the same programs give the same traces', async () => {
+    const traces = async (seed: number): Promise<string[]> => {
+      const hashes: string[] = [];
+      laboratory.renew();
+      for (const program of fc.sample(programs, { seed, numRuns: 40 })) {
+        hashes.push(hashOf((await laboratory.run(program)).trace));
+      }
+      return hashes;
+    };
+    const first = await traces(7);
+    expect(await traces(7)).toEqual(first);
+    expect(await traces(8)).not.toEqual(first);
+  });
+
+  test('a program survives being written down', () => {
+    for (const program of fc.sample(programs, { seed: 1, numRuns: 20 })) {
+      expect(JSON.parse(JSON.stringify(program))).toEqual(program);
+      expect(show(program)).not.toBe('');
+    }
+  });
+
+  test('a program is shortened to what makes it fail', async () => {
+    const long = programOf(step('a', hello), step('b', { op: 'pong' }, 5), step('a', { op: 'look' }, 100));
+    const short = await shorten(long, async ({ steps }) => steps.some(({ does }) => does.op === 'pong'));
+    expect(lengthOf(short)).toBe(2);
+    expect(short.steps).toEqual([step('b', { op: 'pong' })]);
+  });
+});
+
+describe('the checks find', () => {
+  /** A library whose connections are wrong in one way. */
+  const breaking =
+    (change: (base: Library['WebSocketConnection']) => Library['WebSocketConnection']) => () => ({
+      WebSocketConnection: change(source.WebSocketConnection),
+    });
+
+  const once = programOf(step('a', hello), step('a', hello));
+
+  test.each<[string, () => Partial<Library>, Program, string]>([
+    [
+      'a message that is lost',
+      breaking(
+        (base) =>
+          class extends base {
+            override send(): boolean {
+              return true;
+            }
+          },
+      ),
+      once,
+      'stuck: a message was not delivered on an open connection',
+    ],
+    [
+      'a message that comes twice',
+      breaking(
+        (base) =>
+          class extends base {
+            override send(...given: Parameters<typeof base.prototype.send>): boolean {
+              super.send(...given);
+              return super.send(...given);
+            }
+          },
+      ),
+      once,
+      'content: a message came twice, or in the wrong order',
+    ],
+    [
+      'a message that is cut',
+      breaking(
+        (base) =>
+          class extends base {
+            override send(data: string): boolean {
+              return super.send(data.slice(0, -1));
+            }
+          },
+      ),
+      once,
+      'content: a message was cut',
+    ],
+    [
+      'a call that throws',
+      breaking(
+        (base) =>
+          class extends base {
+            override send(): boolean {
+              throw new Error('broken');
+            }
+          },
+      ),
+      once,
+      'threw: send Error: broken',
+    ],
+    [
+      'a promise that never settles',
+      breaking(
+        (base) =>
+          class extends base {
+            override close(
+              ...given: Parameters<typeof base.prototype.close>
+            ): ReturnType<typeof base.prototype.close> {
+              super.close(...given);
+              return new Promise(() => {});
+            }
+          },
+      ),
+      once,
+      'unsettled: close',
+    ],
+    [
+      'a rejection that nobody handles',
+      breaking(
+        (base) =>
+          class extends base {
+            override pong(): void {
+              Promise.reject(new Error('broken'));
+            }
+          },
+      ),
+      programOf(step('a', { op: 'pong' })),
+      'unhandled rejection: Error: broken',
+    ],
+    [
+      'an exception in a timer',
+      breaking(
+        (base) =>
+          class extends base {
+            override pong(): void {
+              setTimeout(() => {
+                throw new Error('broken');
+              }, 5);
+            }
+          },
+      ),
+      programOf(step('a', { op: 'pong' })),
+      'uncaught exception: Error: broken',
+    ],
+    [
+      'a timer that is left',
+      breaking(
+        (base) =>
+          class extends base {
+            override pong(): void {
+              setTimeout(() => {}, 1_000_000);
+            }
+          },
+      ),
+      programOf(step('a', { op: 'pong' })),
+      'leak: a timer is left',
+    ],
+    [
+      'an end that is reported twice',
+      breaking(
+        (base) =>
+          class extends base {
+            override pong(): void {
+              this.closed.then((info) => this.emit('close', info));
+            }
+          },
+      ),
+      programOf(step('a', { op: 'pong' })),
+      'event after close: close',
+    ],
+    [
+      'an end that comes too late',
+      breaking(
+        (base) =>
+          class extends base {
+            override close(): ReturnType<typeof base.prototype.close> {
+              return this.closed;
+            }
+          },
+      ),
+      once,
+      'end: not closed in time (closing)',
+    ],
+  ])('%s', async (_name, library, program, finding) => {
+    await laboratory.run(programOf());
+    expect(await findingsWith(library(), program)).toContain(finding);
+  });
+
+  test('a model that is wrong', () => {
+    const clock = { now: 0 } as never;
+    const cable = makeCable(clock, quietPath, false);
+    const make = (name: string): End =>
+      new End(name, quietSide, cable.up, cable.down, new LifeCycle(new Coverage(), clock));
+    const [a, b] = [make('0a'), make('0b')];
+    a.peer = b;
+    b.peer = a;
+    a.begin('ascii', 20, 'whole');
+    a.begin('ascii', 20, 'aborted');
+    const found: string[] = [];
+    b.received.push({ type: 'binary', data: Buffer.from('x'), part: null });
+    b.checkContent((check) => found.push(check));
+    expect(found).toEqual(['content']);
+  });
+});

@@ -1,0 +1,202 @@
+/** A `net.Socket` as a connection sees it, on the ends of two paths: what Node.js documents of it, and its timing. */
+import { Duplex } from 'node:stream';
+import type { VirtualClock } from './clock.js';
+import type { Path, PathReceiver, PathSender } from './network.js';
+
+type Written = (error?: Error | null) => void;
+
+/** One end of a connection in memory. */
+export class SimulatedSocket extends Duplex implements PathReceiver, PathSender {
+  readonly remoteAddress = '127.0.0.1';
+  readonly remoteFamily = 'IPv4';
+  readonly remotePort = 40_000;
+  readonly localAddress = '127.0.0.1';
+  readonly localPort = 80;
+  readonly connecting = false;
+  bytesRead = 0;
+  /** When bytes were read last. */
+  readAt: number;
+  /** When bytes that had to wait for room were accepted last: a stalled write made progress. */
+  progressedAt: number = Number.NEGATIVE_INFINITY;
+  /** When the stream was destroyed. */
+  goneAt: number | null = null;
+  /** Is called with what was read. */
+  observer: (event: 'data' | 'FIN' | 'reset') => void = () => {};
+  readonly input: Path;
+  readonly output: Path;
+  readonly #clock: VirtualClock;
+  #reading = false;
+  #scheduled = false;
+  #waiting: { bytes: Buffer; done: Written } | null = null;
+  #finished = false;
+  #wasReset = false;
+
+  constructor(clock: VirtualClock, input: Path, output: Path, allowHalfOpen: boolean) {
+    super({ allowHalfOpen, readableHighWaterMark: 16 * 1024, writableHighWaterMark: 16 * 1024 });
+    this.#clock = clock;
+    this.readAt = clock.now;
+    this.input = input;
+    this.output = output;
+    input.receiver = this;
+    output.sender = this;
+  }
+
+  /** Bytes given to `write()` so far. */
+  get bytesWritten(): number {
+    return this.output.tap.size + this.writableLength;
+  }
+
+  /** Bytes of a write wait for the kernel to have room. */
+  get stalled(): boolean {
+    return this.#waiting !== null;
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  address(): { address: string; family: string; port: number } {
+    return { address: this.localAddress, family: 'IPv4', port: this.localPort };
+  }
+
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', this.destroy);
+  }
+
+  resetAndDestroy(): this {
+    this.output.abort(true);
+    this.#wasReset = true;
+    return this.destroy();
+  }
+
+  onReadable(): void {
+    if (this.#reading) this.#schedule();
+  }
+
+  onRoom(): void {
+    this.#write();
+  }
+
+  /** The peer's kernel answered a write by a reset: this side learns of it when it reads or writes. */
+  onReset(): void {
+    if (this.destroyed) return;
+    this.#wasReset = true;
+    if (this.#reading || this.#waiting !== null) this.#fail('ECONNRESET');
+  }
+
+  override _read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    if (this.#wasReset) this.#fail('ECONNRESET');
+    else if (this.input.readable > 0 || this.input.ended) this.#schedule();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Written): void {
+    this.#put(chunk, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: Written): void {
+    this.#put(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  override _final(done: Written): void {
+    this.#finished = true;
+    this.output.fin();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Written): void {
+    this.goneAt = this.#clock.now;
+    this.output.sender = null;
+    if (!this.#wasReset) {
+      // A kernel resets a connection that is closed with bytes unread
+      if (this.input.readable > 0) this.output.abort(false);
+      else if (!this.#finished) this.output.fin();
+    }
+    this.input.close();
+    this.#waiting = null;
+    this.#clock.schedule(0, () => done(error));
+  }
+
+  /** Reads one chunk a turn, as libuv does. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#clock.schedule(0, () => {
+      this.#scheduled = false;
+      if (this.destroyed || !this.#reading) return;
+      const chunk = this.input.read();
+      if (chunk === null) return;
+      if (chunk === 'reset') return this.#fail('ECONNRESET');
+      if (chunk === 'end') {
+        this.observer('FIN');
+        this.#reading = false;
+        this.push(null);
+        return;
+      }
+      this.bytesRead += chunk.length;
+      this.readAt = this.#clock.now;
+      this.#reading = false;
+      this.observer('data');
+      if (this.push(chunk)) this.#reading = true;
+      if (this.#reading && (this.input.readable > 0 || this.input.ended)) this.#schedule();
+    });
+  }
+
+  #put(bytes: Buffer, done: Written): void {
+    if (this.#wasReset) {
+      this.observer('reset');
+      done(makeError('EPIPE'));
+    } else {
+      this.#waiting = { bytes, done };
+      this.#write();
+    }
+  }
+
+  /** The kernel accepts what it has room for; a write is done when all of it was accepted. */
+  #write(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || this.destroyed) return;
+    const { bytes, done } = waiting;
+    const { room } = this.output;
+    if (room < bytes.length) {
+      if (room > 0) {
+        this.output.write(bytes.subarray(0, room));
+        waiting.bytes = bytes.subarray(room);
+      }
+      if (room > 0) this.progressedAt = this.#clock.now;
+      return;
+    }
+    this.#waiting = null;
+    this.output.write(bytes);
+    done();
+  }
+
+  #fail(code: string): void {
+    this.#wasReset = true;
+    this.observer('reset');
+    this.destroy(makeError(code));
+  }
+}
+
+function makeError(code: string): Error {
+  return Object.assign(new Error(`simulated ${code}`), { code, errno: -1, syscall: 'simulated' });
+}
