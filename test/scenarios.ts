@@ -251,14 +251,14 @@ export const scenarios: readonly Scenario[] = [
     ],
     [
       'X-20',
-      'status 204 with a body; FIN during authenticate; 401, then RST; an abort while a refusal is read; 30 calls on one AbortSignal',
-      'no body; signal aborted; status 401; the reason of the signal; no warning',
+      'a Blob as text that is not UTF-8, or that cannot be read; status 204 with a body; FIN during authenticate; 401, then RST; an abort while a refusal is read; 30 calls on one AbortSignal',
+      '1011 and the cause; no body; signal aborted; status 401; the reason of the signal; no warning',
     ],
     ['X-21', 'text and close reason of a peer with terminal escapes, in sluice connect', 'printed harmless'],
     [
       'X-22',
-      'a listener that transfers data.buffer to another thread',
-      'an error or nothing, never the silence or the bytes of others',
+      'a silent peer behind unread data; an upgrade behind a request without an answer yet; a listener that transfers data.buffer',
+      'TCP keepalive; 400 after that answer; an error or nothing, never the bytes of others',
     ],
     [
       'X-23',
