@@ -51,15 +51,23 @@ const calls: Readonly<Record<string, (ws: WebSocketConnection) => unknown>> = {
   'receive() twice': (ws) => [ws.receive(), ws.receive()],
   'receive() in a loop': async (ws) => {
     try {
-      for (let message = await ws.receive(); message !== null; message = await ws.receive()) void message.text();
+      for (let message = await ws.receive(); message !== null; message = await ws.receive())
+        void message.text();
     } catch {
       // That is how the application sees the end
     }
   },
   'next() of an iterator': (ws) => ws[Symbol.asyncIterator]().next(),
-  'text() of a message': (ws) => void ws.receive().then((message) => void message?.text(), () => {}),
+  'text() of a message': (ws) =>
+    void ws.receive().then(
+      (message) => void message?.text(),
+      () => {},
+    ),
   'next() of a message': (ws) =>
-    void ws.receive().then((message) => void message?.[Symbol.asyncIterator]().next(), () => {}),
+    void ws.receive().then(
+      (message) => void message?.[Symbol.asyncIterator]().next(),
+      () => {},
+    ),
   'write() and end() of a writer': (ws) => {
     const writer = ws.createWriter('text');
     void writer.write('late');

@@ -101,9 +101,13 @@ describe.each(roles)('a %s', (role) => {
   });
 
   test('[X-32] a large compressed message in the thread pool when the connection is terminated', async () => {
-    const [ws, peer] = await pair(role, { extension: () => extensionOf(role) }, {
-      extension: () => extensionOf(role === 'server' ? 'client' : 'server'),
-    });
+    const [ws, peer] = await pair(
+      role,
+      { extension: () => extensionOf(role) },
+      {
+        extension: () => extensionOf(role === 'server' ? 'client' : 'server'),
+      },
+    );
     const [seen, peerSeen] = [record(ws), record(peer)];
     ws.resume();
     for (let i = 0; i < 20; i++) peer.send('some text '.repeat(60_000));
@@ -141,7 +145,7 @@ describe.each(roles)('a %s', (role) => {
     const settled = await Promise.allSettled(calls);
     expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected']);
     expect((settled[1] as PromiseRejectedResult).reason).toMatchObject({ code: 'ERR_CONSUMPTION' });
-    expect(await (await calls[0] as { text(): Promise<string> }).text()).toBe('one');
+    expect(await ((await calls[0]) as { text(): Promise<string> }).text()).toBe('one');
     ws.terminate();
     peer.terminate();
   });

@@ -1,7 +1,12 @@
 /** Messages that are cut off: what a sender did not finish is never received as whole, and never holds up the end. */
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { connect, type MessageWriter, type WebSocketConnection, WebSocketServer } from '../../../src/index.js';
+import {
+  connect,
+  type MessageWriter,
+  type WebSocketConnection,
+  WebSocketServer,
+} from '../../../src/index.js';
 import { extensionOf } from '../../fuzz/targets/endpoint.js';
 import { consumers } from '../../support/consumers.js';
 import { type Role, roles } from '../../support/frames.js';
@@ -42,7 +47,10 @@ function queueBehind(ws: WebSocketConnection): void {
   ws.send('queued');
   ws.send(Buffer.from('queued'));
   ws.send(new Blob(['queued']));
-  void ws.createWriter('text').end('queued').catch(() => {});
+  void ws
+    .createWriter('text')
+    .end('queued')
+    .catch(() => {});
   void ws.sendStream(['queued'], { type: 'text' });
 }
 
@@ -51,7 +59,11 @@ describe.each(roles)('a %s', (role) => {
     test.each(Object.entries(cuts))(
       '[X-02] messages queued after a writer that is cut off by %s: nothing made of both arrives',
       async (__, cutOff) => {
-        const [ws, peer] = await pair(role, { options: { closeTimeout: 200 }, ...ends(role) }, ends(other(role)));
+        const [ws, peer] = await pair(
+          role,
+          { options: { closeTimeout: 200 }, ...ends(role) },
+          ends(other(role)),
+        );
         const got: string[] = [];
         peer.on('message', (data) => got.push(String(data)));
         ws.resume();
@@ -70,7 +82,11 @@ describe.each(roles)('a %s', (role) => {
     test.each(Object.entries(cuts))(
       '[X-02] the writer is cut off by %s while its fragment is on the way: nothing made of both arrives',
       async (__, cutOff) => {
-        const [ws, peer] = await pair(role, { options: { closeTimeout: 200 }, ...ends(role) }, ends(other(role)));
+        const [ws, peer] = await pair(
+          role,
+          { options: { closeTimeout: 200 }, ...ends(role) },
+          ends(other(role)),
+        );
         const got: string[] = [];
         peer.on('message', (data) => got.push(String(data)));
         ws.resume();
@@ -103,7 +119,11 @@ describe.each(roles)('a %s', (role) => {
     );
 
     test('[X-03] a fragment in the thread pool and a queued message, then close(): it resolves in time', async () => {
-      const [ws, peer] = await pair(role, { options: { closeTimeout: 400 }, ...ends(role) }, ends(other(role)));
+      const [ws, peer] = await pair(
+        role,
+        { options: { closeTimeout: 400 }, ...ends(role) },
+        ends(other(role)),
+      );
       peer.resume();
       ws.resume();
       const writer = ws.createWriter('binary');
@@ -201,7 +221,8 @@ test('[X-03] open writers, then broadcast() and server.close(): all peers are to
     ws.resume();
     owns.push(ws);
   });
-  for (let i = 0; i < 6; i++) peers.push(await connect(`ws://127.0.0.1:${port}`, { compression: i % 2 === 0 }));
+  for (let i = 0; i < 6; i++)
+    peers.push(await connect(`ws://127.0.0.1:${port}`, { compression: i % 2 === 0 }));
   const got: string[][] = peers.map((ws) => {
     const texts: string[] = [];
     ws.on('message', (data) => texts.push(String(data)));

@@ -174,7 +174,9 @@ describe.each(roles)('a %s', (role) => {
   test.each(['0123456789', ''])(
     '[X-12] messages of %j after an open writer: the limit counts the cost of each entry',
     async (data) => {
-      const [ws, peer] = await rawPair(role, { options: { maxBufferedAmount: 1_000_000, highWaterMark: 1_000 } });
+      const [ws, peer] = await rawPair(role, {
+        options: { maxBufferedAmount: 1_000_000, highWaterMark: 1_000 },
+      });
       const errors: Error[] = [];
       ws.on('error', (error) => errors.push(error));
       ws.resume();
@@ -238,7 +240,12 @@ describe('[X-35] thousands of connections of one server', () => {
   }
 
   test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', async () => {
-    const server = new WebSocketServer({ noServer: true, pingInterval: 800, pingTimeout: 60_000, closeTimeout: 50 });
+    const server = new WebSocketServer({
+      noServer: true,
+      pingInterval: 800,
+      pingTimeout: 60_000,
+      closeTimeout: 50,
+    });
     await fill(server);
     await turns(3);
     const beat = await longestStall(() => new Promise((resolve) => setTimeout(resolve, 1_000)));

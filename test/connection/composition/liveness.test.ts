@@ -89,36 +89,36 @@ describe.each(roles)('a %s', (role) => {
     await closeBoth(ws, peer);
   });
 
-  test.each([
-    ...Object.keys(consumers),
-    'no consumer',
-    'pause()',
-    'a message that is held',
-  ])('[X-34] a consumer (%s) at its first message for longer than interval + timeout: nobody is killed', async (name) => {
-    virtualTime();
-    const [ws, peer] = slowPair(role, { pingInterval: 2_000, pingTimeout: 2_000 }, { delay: 5 });
-    peer.resume();
-    for (let i = 0; i < 40; i++) peer.send(`${i} ${'x'.repeat(10_000)}`);
-    let go: () => void = () => {};
-    const gate = new Promise<void>((resolve) => {
-      go = resolve;
-    });
-    const got: string[] = [];
-    let end: Promise<unknown> = Promise.resolve();
-    if (name === 'pause()') ws.on('message', (data) => got.push(String(data))).pause();
-    else if (name === 'a message that is held') void ws.receive();
-    else if (name !== 'no consumer' && name !== 'message events') ({ end } = consumers[name]!(ws, () => gate));
-    await pass(20_000, 100);
-    expect([ws.state, peer.state]).toEqual(['open', 'open']);
-    go();
-    if (name === 'no consumer' || name === 'message events') ws.on('message', () => {});
-    if (name === 'pause()') ws.resume();
-    if (name === 'a message that is held') for (let i = 1; i < 40; i++) await passUntil(ws.receive(), 5_000);
-    await pass(1_000, 100);
-    expect([ws.state, peer.state]).toEqual(['open', 'open']);
-    await closeBoth(ws, peer);
-    await end;
-  });
+  test.each([...Object.keys(consumers), 'no consumer', 'pause()', 'a message that is held'])(
+    '[X-34] a consumer (%s) at its first message for longer than interval + timeout: nobody is killed',
+    async (name) => {
+      virtualTime();
+      const [ws, peer] = slowPair(role, { pingInterval: 2_000, pingTimeout: 2_000 }, { delay: 5 });
+      peer.resume();
+      for (let i = 0; i < 40; i++) peer.send(`${i} ${'x'.repeat(10_000)}`);
+      let go: () => void = () => {};
+      const gate = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      const got: string[] = [];
+      let end: Promise<unknown> = Promise.resolve();
+      if (name === 'pause()') ws.on('message', (data) => got.push(String(data))).pause();
+      else if (name === 'a message that is held') void ws.receive();
+      else if (name !== 'no consumer' && name !== 'message events')
+        ({ end } = consumers[name]!(ws, () => gate));
+      await pass(20_000, 100);
+      expect([ws.state, peer.state]).toEqual(['open', 'open']);
+      go();
+      if (name === 'no consumer' || name === 'message events') ws.on('message', () => {});
+      if (name === 'pause()') ws.resume();
+      if (name === 'a message that is held')
+        for (let i = 1; i < 40; i++) await passUntil(ws.receive(), 5_000);
+      await pass(1_000, 100);
+      expect([ws.state, peer.state]).toEqual(['open', 'open']);
+      await closeBoth(ws, peer);
+      await end;
+    },
+  );
 
   test('[X-08] streams without pause to a peer that reads slowly: not killed, Pings leave as soon as they can', async () => {
     virtualTime();
@@ -213,7 +213,12 @@ describe.each(roles)('a %s', (role) => {
       async (buffer, before) => {
         virtualTime();
         const options = { pingInterval: 0, closeTimeout: 5_000 };
-        const [ws, peer, near] = slowPair(role, options, { bandwidth: 1e9, delay: 1, buffer, window: 1_000_000 });
+        const [ws, peer, near] = slowPair(role, options, {
+          bandwidth: 1e9,
+          delay: 1,
+          buffer,
+          window: 1_000_000,
+        });
         const got: number[] = [];
         peer.on('message', (data) => got.push(data.length));
         ws.resume();
@@ -259,16 +264,22 @@ describe.each(roles)('a %s', (role) => {
 
   test('[X-31] the peer closes while 4 MB are on their way to it: they arrive, closeTimeout runs while nothing moves', async () => {
     virtualTime();
-    const [ws, peer] = slowPair(role, { pingInterval: 0, closeTimeout: 5_000 }, {
-      bandwidth: MBIT,
-      peer: { pingInterval: 0, closeTimeout: 60_000 },
-    });
+    const [ws, peer] = slowPair(
+      role,
+      { pingInterval: 0, closeTimeout: 5_000 },
+      {
+        bandwidth: MBIT,
+        peer: { pingInterval: 0, closeTimeout: 60_000 },
+      },
+    );
     ws.resume();
     peer.resume();
     ws.send(Buffer.alloc(4_000_000));
     await pass(1_000, 100);
     const closing = peer.close(4_000);
     await passUntil(Promise.all([closing, ws.closed]), 60_000, 100);
-    expect([await closing, await ws.closed]).toEqual(Array(2).fill({ code: 4_000, reason: '', wasClean: true }));
+    expect([await closing, await ws.closed]).toEqual(
+      Array(2).fill({ code: 4_000, reason: '', wasClean: true }),
+    );
   });
 });

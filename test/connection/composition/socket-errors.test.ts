@@ -34,7 +34,13 @@ describe.each(roles)('a %s', (role) => {
       const consumed = consume(ws);
       const calls = [ws.ping(), ws.createWriter('text').write('x'), ws.drained()];
       await turns(2);
-      stream.push(Buffer.concat([frameTo(role, 1, 'one'), frameTo(role, 1, 'two'), frameTo(role, 1, 'cut').subarray(0, -1)]));
+      stream.push(
+        Buffer.concat([
+          frameTo(role, 1, 'one'),
+          frameTo(role, 1, 'two'),
+          frameTo(role, 1, 'cut').subarray(0, -1),
+        ]),
+      );
       const error = new Error('a bad record');
       stream.emit('error', error);
       expect([stream.destroyed, ws.state, ws.send('late')]).toEqual([true, 'closing', false]);

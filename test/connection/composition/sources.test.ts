@@ -1,6 +1,7 @@
 /** What is sent comes from somewhere else: a Blob, a stream. It fails, or it idles while the connection ends. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+
 import { openAsBlob } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -63,43 +64,47 @@ const idle: Readonly<Record<string, () => { source: MessageSource; left: () => b
 };
 
 /** What ends it, and what the call rejects with. */
-const ends: Readonly<Record<string, (ws: WebSocketConnection, peer: RawPeer, abort: () => void) => unknown>> = {
-  'the peer closes': (_, peer) => peer.send(8, code(4000)).socket.end(),
-  'the peer is gone': (_, peer) => peer.socket.end(),
-  'the peer resets': (_, peer) => peer.socket.resetAndDestroy(),
-  'the peer breaks a rule': (_, peer) => peer.send(3),
-  'close()': (ws) => void ws.close(),
-  'terminate()': (ws) => ws.terminate(),
-  'the signal aborts': (_, __, abort) => abort(),
-};
+const ends: Readonly<Record<string, (ws: WebSocketConnection, peer: RawPeer, abort: () => void) => unknown>> =
+  {
+    'the peer closes': (_, peer) => peer.send(8, code(4000)).socket.end(),
+    'the peer is gone': (_, peer) => peer.socket.end(),
+    'the peer resets': (_, peer) => peer.socket.resetAndDestroy(),
+    'the peer breaks a rule': (_, peer) => peer.send(3),
+    'close()': (ws) => void ws.close(),
+    'terminate()': (ws) => ws.terminate(),
+    'the signal aborts': (_, __, abort) => abort(),
+  };
 
 describe.each(roles)('a %s', (role) => {
   describe.each(Object.entries(idle))('that sends the stream of %s, which idles', (_, make) => {
-    test.each(Object.entries(ends))('[X-16] when %s: the source is left, and sendStream() rejects', async (name, end) => {
-      const [ws, peer] = await rawPair(role, { options: { closeTimeout: 30 } });
-      ws.resume();
-      const seen = record(ws);
-      const abort = new AbortController();
-      const reason = new Error('enough');
-      const { source, left, chunks } = make();
-      const sending = ws.sendStream(source, { signal: abort.signal });
-      if (chunks > 0) await peer.until(({ frames }) => frames.length === chunks);
-      else await turns(3);
-      end(ws, peer, () => abort.abort(reason));
-      const error = await sending.catch((why: unknown) => why);
-      if (name === 'the signal aborts') expect(error).toBe(reason);
-      else expect(error).toBeInstanceOf(ConnectionClosedError);
-      expect(left()).toBe(true);
-      // A message of which nothing was sent is no reason to close
-      if (name === 'the signal aborts' && chunks === 0) {
-        expect(ws.send('on')).toBe(true);
-        await peer.until(({ frames }) => frames.length === 1);
-        expect(String(peer.frames[0]!.payload)).toBe('on');
-        ws.terminate();
-      }
-      const info = await ws.closed;
-      expect(endsOnce(seen, info)).toBe(true);
-    });
+    test.each(Object.entries(ends))(
+      '[X-16] when %s: the source is left, and sendStream() rejects',
+      async (name, end) => {
+        const [ws, peer] = await rawPair(role, { options: { closeTimeout: 30 } });
+        ws.resume();
+        const seen = record(ws);
+        const abort = new AbortController();
+        const reason = new Error('enough');
+        const { source, left, chunks } = make();
+        const sending = ws.sendStream(source, { signal: abort.signal });
+        if (chunks > 0) await peer.until(({ frames }) => frames.length === chunks);
+        else await turns(3);
+        end(ws, peer, () => abort.abort(reason));
+        const error = await sending.catch((why: unknown) => why);
+        if (name === 'the signal aborts') expect(error).toBe(reason);
+        else expect(error).toBeInstanceOf(ConnectionClosedError);
+        expect(left()).toBe(true);
+        // A message of which nothing was sent is no reason to close
+        if (name === 'the signal aborts' && chunks === 0) {
+          expect(ws.send('on')).toBe(true);
+          await peer.until(({ frames }) => frames.length === 1);
+          expect(String(peer.frames[0]!.payload)).toBe('on');
+          ws.terminate();
+        }
+        const info = await ws.closed;
+        expect(endsOnce(seen, info)).toBe(true);
+      },
+    );
   });
 
   test('[X-16] a source whose own error comes late, or whose return() fails, is no unhandled error', async () => {

@@ -113,7 +113,11 @@ describe.each(roles)('a %s', (role) => {
     const got: unknown[] = [];
     ws.on('message', (data) => got.push(String(data)));
     peer.socket.write(
-      Buffer.concat([frameTo(role, 1, 'one'), frameTo(role, 1, 'two'), frameTo(role, 8, Buffer.from([3, 232]))]),
+      Buffer.concat([
+        frameTo(role, 1, 'one'),
+        frameTo(role, 1, 'two'),
+        frameTo(role, 8, Buffer.from([3, 232])),
+      ]),
     );
     peer.socket.end();
     block(150);
