@@ -23,7 +23,7 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'sending/sender.ts',
-        'else this.#queue.close(error, close);',
+        'else if (this.#queue.close(error, close)) this.#rejectWriter(error);',
         'else this.#queue.add({ size: 0, start: close });',
       ),
     ],
