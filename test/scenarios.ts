@@ -180,6 +180,11 @@ export const scenarios: readonly Scenario[] = [
       "on('message') and resume() do not throw, nothing is unhandled",
     ],
     [
+      'X-05',
+      'the servers of the README, word for word, when a peer terminates, breaks off or sends ff ff',
+      'the process lives, and the server goes on',
+    ],
+    [
       'X-06',
       'ping(), drained(), receive(), handleUpgrade() not awaited when the peer goes, or the request is refused',
       'the process lives',

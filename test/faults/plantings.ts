@@ -36,6 +36,17 @@ export const plantings: readonly Fault[] = [
     simulate: true,
   },
   {
+    name: 'X-05',
+    what: 'an error without a listener is thrown',
+    edits: [
+      edit(
+        'lifecycle.ts',
+        "if (failure !== null && this.emitter.listenerCount('error') > 0)",
+        'if (failure !== null)',
+      ),
+    ],
+  },
+  {
     name: 'X-06',
     what: 'rejections by the peer are not marked as handled',
     edits: [edit('handled.ts', 'promise.catch(() => {});', '')],
@@ -57,7 +68,7 @@ export const plantings: readonly Fault[] = [
     what: 'a Ping that could not be sent starts its timeout, and progress of a write is no sign of life',
     edits: [
       edit('heartbeat.ts', 'if (!life.sender.urgentFlushed) return;', ''),
-      edit('heartbeat.ts', 'const alive = acknowledged || this.heard;', 'const alive = this.heard;'),
+      edit('heartbeat.ts', 'const alive = this.#acknowledged || this.heard;', 'const alive = this.heard;'),
     ],
     simulate: true,
   },
@@ -77,8 +88,16 @@ export const plantings: readonly Fault[] = [
     name: 'X-10',
     what: 'a consumer has closeTimeout to take what was received',
     edits: [
-      edit('lifecycle.ts', 'if (!this.#isClosed && !this.receiver.awaited)', 'if (!this.#isClosed)'),
-      edit('lifecycle.ts', 'if (this.transport.gone && !this.receiver.awaited)', 'if (this.transport.gone)'),
+      edit(
+        'lifecycle.ts',
+        'if (this.state !== Life.Closed && !this.receiver.awaited)',
+        'if (this.state !== Life.Closed)',
+      ),
+      edit(
+        'lifecycle.ts',
+        'else if (this.transport.gone && !this.receiver.awaited)',
+        'else if (this.transport.gone)',
+      ),
     ],
   },
   {
@@ -99,7 +118,7 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-15',
     what: 'text may be longer than a string',
-    edits: [edit('receiving/receiver.ts', 'Math.min(most, constants.MAX_STRING_LENGTH)', 'most')],
+    edits: [edit('receiving/receive-limits.ts', 'Math.min(most, constants.MAX_STRING_LENGTH)', 'most')],
   },
   {
     name: 'X-16',
@@ -188,7 +207,9 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-34',
     what: 'progress of a stalled write is no sign of life',
-    edits: [edit('heartbeat.ts', 'const alive = acknowledged || this.heard;', 'const alive = this.heard;')],
+    edits: [
+      edit('heartbeat.ts', 'const alive = this.#acknowledged || this.heard;', 'const alive = this.heard;'),
+    ],
   },
   {
     name: 'X-35',
