@@ -132,7 +132,9 @@ export class Application {
       if (typeof data === 'string' && compress) return ws.send(data);
       return ws.send(data as string, { type, compress });
     };
-    this.sendAs('send', run, () => end.begin(message.form, message.size, 'whole'));
+    this.sendAs('send', run, () =>
+      end.begin(message.form, message.size, carrier === 'broken blob' ? 'aborted' : 'whole'),
+    );
   }
 
   #createWriter({ type }: OpOf<'createWriter'>): void {

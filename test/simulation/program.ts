@@ -15,7 +15,7 @@ export interface MessagePlan {
 }
 
 /** How bytes are passed to the API. */
-export type Carrier = 'plain' | 'view' | 'arraybuffer' | 'dataview' | 'blob' | 'prepared';
+export type Carrier = 'plain' | 'view' | 'arraybuffer' | 'dataview' | 'blob' | 'broken blob' | 'prepared';
 
 export type SourceKind =
   | 'generator'
@@ -73,6 +73,8 @@ export type Op =
     }
   | { readonly op: 'rawReading'; readonly on: boolean }
   | { readonly op: 'fin' }
+  /** Other code in the process destroys the socket. */
+  | { readonly op: 'destroySocket' }
   | { readonly op: 'reset'; readonly lossy: boolean }
   | { readonly op: 'cut' }
   | { readonly op: 'stall'; readonly ms: number }
@@ -160,7 +162,17 @@ export interface Program {
 const rawOnly: readonly Op['op'][] = ['burst', 'rawReading'];
 const anywhere: readonly Op['op'][] = [
   ...(['send', 'ping', 'pong', 'close', 'terminate'] as const),
-  ...(['fin', 'reset', 'cut', 'stall', 'block', 'broadcast', 'sendAll', 'closeServer'] as const),
+  ...([
+    'fin',
+    'destroySocket',
+    'reset',
+    'cut',
+    'stall',
+    'block',
+    'broadcast',
+    'sendAll',
+    'closeServer',
+  ] as const),
 ];
 
 /** Where a step happens: at the other end when only that can do it; null when neither can. */

@@ -1,6 +1,7 @@
 /** Runs one program from its first step to its end, and checks everything that must hold then. */
 import { createHash } from 'node:crypto';
 import { realTurn, type VirtualClock } from './clock.js';
+import type { LifeTable } from './life-table.js';
 import type { Coverage } from './lifecycle.js';
 import type { End } from './model.js';
 import type { Program } from './program.js';
@@ -30,6 +31,7 @@ export async function runProgram(
   library: Library,
   clock: VirtualClock,
   coverage: Coverage,
+  table: LifeTable,
   program: Program,
 ): Promise<Outcome> {
   const began = clock.now;
@@ -43,6 +45,7 @@ export async function runProgram(
     });
   });
   clock.cost = program.cost;
+  table.onImpossible = (cell) => world.report('life cycle', `cannot happen: ${cell}`);
   const stopWatching = watch(world, clock);
   try {
     world.start();

@@ -204,6 +204,9 @@ export class World {
       case 'fin':
         end.output.injectFin();
         break;
+      case 'destroySocket':
+        end.socket?.destroy();
+        break;
       case 'reset':
         // To both ends
         end.output.injectReset(operation.lossy);
