@@ -1,4 +1,5 @@
 /** What an application does with its connection: each operation of a program as calls of the public API. */
+import { getEventListeners } from 'node:events';
 import type { MessageWriter, WebSocketConnection } from '../../src/index.js';
 import { consume, listen, receiveOne, take } from './consumer.js';
 import { carry, content, makeSource, type Source, typeOf } from './content.js';
@@ -244,7 +245,10 @@ export class Application {
     try {
       ws.resume();
       // Without a listener, messages are read and dropped
-      if (!end.consuming) end.left = true;
+      if (!end.consuming) {
+        end.left = true;
+        end.unobserved = Number.POSITIVE_INFINITY;
+      }
     } catch (error) {
       if (!(end.pulled && isLawful(error))) this.#world.report('threw', `resume ${signatureOf(error)}`);
     }
@@ -276,12 +280,17 @@ export class Application {
   }
 
   #signal(abort: number): { signal?: AbortSignal } {
-    if (abort < 0) return {};
+    if (abort === -1) return {};
     const controller = new AbortController();
     const run = (): void => controller.abort(new OwnError('signal of the application'));
     if (abort === 0) run();
-    else this.#world.clock.schedule(abort, run);
-    return { signal: controller.signal };
+    else if (abort > 0) this.#world.clock.schedule(abort, run);
+    const { signal } = controller;
+    this.#world.atEnd(() => {
+      if (signal.aborted || getEventListeners(signal, 'abort').length === 0) return;
+      this.#world.report('leak', 'a listener of a signal is left');
+    });
+    return { signal };
   }
 
   #call(api: string, run: () => Promise<unknown>, awaited: boolean): void {

@@ -51,7 +51,7 @@ const message: Arbitrary<MessagePlan> = fc.record({
 });
 
 const awaited = among(true, true, false);
-const never = mostly(-1, 0, 1, 20, 400);
+const never = mostly(-1, 0, 1, 20, 400, -2);
 const code = mostly(1000, 1001, 3000, 4999);
 
 const rawItem: Arbitrary<RawItem> = weighted<RawItem>(
@@ -228,6 +228,8 @@ const link: Arbitrary<LinkPlan> = weighted<LinkPlan>(
   [2, linkOf('server', false, true)],
   [1, linkOf('accept', false, false)],
   [1, linkOf('accept', false, true)],
+  [1, linkOf('upgrade', false, false)],
+  [1, linkOf('upgrade', false, true)],
 );
 
 function linkOf(via: LinkPlan['via'], rawA: boolean, rawB: boolean): Arbitrary<LinkPlan> {

@@ -17,7 +17,7 @@ const table: Readonly<Record<string, string>> = {
   peerClose: '   o o x x o x',
   failure: '     o o x x o x',
   sourceFailure: 'o o - - - -',
-  writerAborted: 'o o - - - -',
+  writerAborted: 'o - - - - -',
   inputHandled: 'o o o o o x',
   socketError: ' o o o o - -',
   socketClosed: 'o o o o o x',

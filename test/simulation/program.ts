@@ -51,7 +51,7 @@ export type Op =
       readonly source: SourceKind;
       readonly chunks: number;
       readonly size: number;
-      /** Milliseconds until its signal aborts; -1 for never. */
+      /** Milliseconds until its signal aborts; -1 for no signal, -2 for one that never aborts. */
       readonly abort: number;
       readonly awaited: boolean;
     }
@@ -134,8 +134,8 @@ export interface DeflatePlan {
 
 /** One connection; side a is the server. */
 export interface LinkPlan {
-  /** By `new WebSocketConnection()` on both ends, by a WebSocketServer, or by `accept()`. */
-  readonly via: 'direct' | 'server' | 'accept';
+  /** By `new WebSocketConnection()` on both ends, by a WebSocketServer, by `accept()` or `handleUpgrade()`. */
+  readonly via: 'direct' | 'server' | 'accept' | 'upgrade';
   readonly path: PathOptions;
   readonly deflate: DeflatePlan | null;
   readonly a: SidePlan;

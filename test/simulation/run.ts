@@ -22,6 +22,8 @@ export interface Outcome {
 
 /** Milliseconds in which everything under way must come to rest, while the network works. */
 const SETTLE = 120_000;
+/** Bytes that may be read in front of a consumer. */
+const MAX_HELD = 256 * 1024;
 /** Milliseconds for what was only scheduled for the next turns. */
 const LAST = 20;
 /** Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the program. */
@@ -53,6 +55,7 @@ export async function runProgram(
     await clock.run(() => false, clock.now + world.duration);
     await settle(world, () => jobs === 0);
     checkDelivered(world);
+    checkHeld(world, ends);
     await endAll(world, ends);
     clock.cost = 0;
     await clock.run(() => jobs === 0 && clock.pendingEvents === 0, clock.now + SETTLE);
@@ -113,6 +116,14 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
   }, limit);
 }
 
+/** Without a consumer no more is read than a few buffers. */
+function checkHeld(world: World, ends: readonly End[]): void {
+  for (const { consuming, info, input, left, name, socket } of ends) {
+    if (socket === null || consuming || left || info !== null || input.pulled <= MAX_HELD) continue;
+    world.report('memory', 'input without a consumer was read', `${name} ${input.pulled} bytes`);
+  }
+}
+
 /** On a connection that works, everything sent has been delivered by now, and nobody waits for nothing. */
 function checkDelivered(world: World): void {
   for (const { a, b, cable, plan } of world.links) {
@@ -158,7 +169,11 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
   const slow = (end: End): boolean => !isConsuming(end) || end.paused;
   const longest = ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0);
   const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
-  await clock.run(ended, clock.now + longest + ENDING);
+  // What is on its way takes its time; nothing of it is there without end
+  const moving = (): boolean => world.links.some(({ cable }) => !cable.up.quiet || !cable.down.quiet);
+  for (let times = 0; times === 0 || (times < 20 && !ended() && moving()); times++) {
+    await clock.run(ended, clock.now + longest + ENDING);
+  }
   for (const end of ends) {
     const application = world.applications.get(end);
     if (application === undefined || end.info !== null) continue;

@@ -56,11 +56,11 @@ export class World {
     this.program = program;
     this.#began = clock.now;
     this.promises = new Promises(this.report);
-    const served = program.links.find(({ via }) => via === 'server');
     program.links.forEach((given, index) => {
       // All connections of one server have its options
+      const served = program.links.find(({ via }) => via === given.via);
       const plan: LinkPlan =
-        given.via === 'server' && served !== undefined
+        (given.via === 'server' || given.via === 'upgrade') && served !== undefined
           ? { ...given, deflate: served.deflate, a: { ...given.a, options: served.a.options } }
           : given;
       const cable = makeCable(clock, plan.path, plan.via !== 'direct');
