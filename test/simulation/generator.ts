@@ -86,7 +86,7 @@ const send = op('send', {
 
 /** What an application does with an open connection. */
 const talk: Arbitrary<Op> = weighted(
-  [8, send],
+  [12, send],
   [3, op('createWriter', { type: among('binary', 'text') })],
   [5, op('write', { size, awaited })],
   [3, op('endWriter', { awaited })],

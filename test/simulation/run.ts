@@ -83,21 +83,26 @@ export function hashOf(trace: readonly string[]): string {
   return createHash('sha256').update(trace.join('\n')).digest('hex').slice(0, 16);
 }
 
+const watched = ['uncaughtException', 'unhandledRejection', 'warning'] as const;
+
+/** Takes over what the process reports, for as long as the program runs. */
 function watch(world: World, clock: VirtualClock): () => void {
+  const others = watched.map((event) => process.listeners(event as 'warning'));
+  for (const event of watched) process.removeAllListeners(event);
   const onException = (error: unknown): void => world.onUncaught('uncaught exception', error);
-  const onRejection = (error: unknown): void => world.onUncaught('unhandled rejection', error);
-  const others = {
-    uncaughtException: process.listeners('uncaughtException'),
-    unhandledRejection: process.listeners('unhandledRejection'),
-  };
-  process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection');
-  process.on('uncaughtException', onException).on('unhandledRejection', onRejection);
+  process.on('uncaughtException', onException);
+  process.on('unhandledRejection', (error) => world.onUncaught('unhandled rejection', error));
+  process.on('warning', ({ name }) => {
+    // Of rejections that the program leaves alone for a while
+    if (name !== 'PromiseRejectionHandledWarning') world.report('warning', name);
+  });
   clock.onException = onException;
   clock.onSpin = () => world.report('spin', 'the event loop turns without an end');
   return () => {
-    process.off('uncaughtException', onException).off('unhandledRejection', onRejection);
-    for (const listener of others.uncaughtException) process.on('uncaughtException', listener);
-    for (const listener of others.unhandledRejection) process.on('unhandledRejection', listener);
+    watched.forEach((event, i) => {
+      process.removeAllListeners(event);
+      for (const listener of others[i]!) process.on(event as 'warning', listener);
+    });
   };
 }
 
