@@ -180,11 +180,6 @@ export const scenarios: readonly Scenario[] = [
       "on('message') and resume() do not throw, nothing is unhandled",
     ],
     [
-      'X-05',
-      'the servers of the README, word for word, when a peer terminates, breaks off or sends ff ff',
-      'the process lives, and the server goes on',
-    ],
-    [
       'X-06',
       'ping(), drained(), receive(), handleUpgrade() not awaited when the peer goes, or the request is refused',
       'the process lives',
@@ -256,14 +251,14 @@ export const scenarios: readonly Scenario[] = [
     ],
     [
       'X-20',
-      'a Blob as text that is not UTF-8; a Blob that cannot be read; status 204 with a body; FIN during authenticate; 401, then RST; an abort while a refusal is read; 30 calls on one AbortSignal',
-      'closes with 1011, nothing of the message sent, error has the cause; the same; no body; signal aborted; status 401; the reason of the signal; no warning',
+      'a Blob as text that is not UTF-8, or that cannot be read; status 204 with a body; FIN during authenticate; 401, then RST; an abort while a refusal is read; 30 calls on one AbortSignal',
+      '1011 and the cause; no body; signal aborted; status 401; the reason of the signal; no warning',
     ],
     ['X-21', 'text and close reason of a peer with terminal escapes, in sluice connect', 'printed harmless'],
     [
       'X-22',
-      'a silent peer behind unread data; a listener that transfers data.buffer to another thread',
-      'TCP keepalive is asked for; an error or nothing, never the silence or the bytes of others',
+      'a silent peer behind unread data; an upgrade behind a request without an answer yet; a listener that transfers data.buffer',
+      'TCP keepalive; 400 after that answer; an error or nothing, never the bytes of others',
     ],
     [
       'X-23',

@@ -130,7 +130,7 @@ async function print(ws: WebSocketConnection, io: Io, idle: IdleTimer): Promise<
   }
 }
 
-/** Resolves when the output takes more: a slow reader of ours slows the server down. */
+/** Resolves when the output has room: a slow reader of ours slows the server down. */
 async function write(io: Io, data: string | Uint8Array): Promise<void> {
   if (!io.stdout.write(data)) await once(io.stdout, 'drain');
 }

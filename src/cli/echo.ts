@@ -51,7 +51,7 @@ async function echoAll(ws: WebSocketConnection): Promise<void> {
   try {
     for await (const message of ws) await ws.sendStream(message, { type: message.type });
   } catch {
-    // The connection was lost; there is nobody to tell
+    // The connection was lost
   }
 }
 

@@ -11,7 +11,7 @@ const help = `Usage: sluice <verb> [options]
   echo             run an echo server, with a page for browsers
   connect <url>    talk to a server, line by line
 
-  sluice <verb> --help tells more. --version prints the version.
+  sluice <verb> --help says more. --version prints the version.
 `;
 
 const verbs = new Map([

@@ -8,6 +8,7 @@ import {
   type Agreement,
   type ClientOffer,
   checkResponse,
+  type ResponseHead,
   requestFields,
 } from '../handshake/client-handshake.js';
 import type { HeaderRecord } from '../handshake/fields.js';
@@ -77,21 +78,14 @@ export function attempt(
         reject(error);
       }
     });
-    // node:http takes a 101 without "Connection: Upgrade" and "Upgrade" for a mere information
-    request.on('information', ({ statusCode: status, rawHeaders }) => {
-      if (status !== 101) return;
-      try {
-        checkResponse({ status, rawHeaders }, offer);
-      } catch (error) {
-        fail(error);
-      }
-    });
     request.on('response', (response) => {
+      const { statusCode: status = 0, headers, rawHeaders } = response;
+      // To node:http a 101 without "Upgrade" or "Connection: Upgrade" is a response as any other; it has no body
+      if (status === 101) return fail(faultOf({ status, rawHeaders }, offer));
       refused = true;
       signal.removeEventListener('abort', aborted);
       readStart(response, signal).then((body) => {
         if (options.signal?.aborted) return fail(options.signal.reason);
-        const { statusCode: status = 0, headers } = response;
         fail(
           new HandshakeError(status, `The server refused to switch protocols: ${status}`, { headers, body }),
         );
@@ -99,6 +93,16 @@ export function attempt(
     });
     request.end();
   });
+}
+
+/** What is wrong with a 101 that did not switch protocols. */
+function faultOf(response: ResponseHead, offer: ClientOffer): unknown {
+  try {
+    checkResponse(response, offer);
+    return new HandshakeError(response.status, 'The server did not switch protocols');
+  } catch (error) {
+    return error;
+  }
 }
 
 /** A record as `node:http` takes it: in order, a repeated name once with all of its values. */

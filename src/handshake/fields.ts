@@ -83,7 +83,7 @@ export class Fields {
     return record;
   }
 
-  /** The place of a field's name, at `from` or behind it; -1 when there is none. */
+  /** The place of a field's name, at `from` or after it; -1 when there is none. */
   #find(name: string, from: number): number {
     for (let i = from; i + 1 < this.#raw.length; i += 2) {
       const other = this.#raw[i]!;
@@ -217,7 +217,7 @@ export function checkExtraHeaders(headers: HeaderRecord): [name: string, value: 
 
 /**
  * Whether a field, its name in lower case, says where a message ends, or what becomes of the connection
- * behind it.
+ * after it.
  */
 export function isFraming(name: string): boolean {
   return name === 'connection' || name === 'content-length' || name === 'transfer-encoding';

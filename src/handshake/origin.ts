@@ -1,6 +1,6 @@
 /**
  * RFC 6455 §4.2.2 item 4 and §10.2: which web pages may open a connection. Browsers let any page open a
- * WebSocket to any host, cookies included, and name the page in `Origin`; nobody but the server checks it.
+ * WebSocket to any host, cookies included, and name the page in `Origin`; only the server checks it.
  */
 
 /**

@@ -69,7 +69,7 @@ export interface ServerChoice {
   readonly headers?: HeaderRecord;
 }
 
-/** The head of the answer, to be written as latin1, and what is spoken behind it. */
+/** The head of the answer, to be written as latin1, and what is spoken after it. */
 export interface SwitchingProtocols {
   readonly head: string;
   /** `''` for none. */
@@ -107,7 +107,7 @@ export function checkRequest(request: RequestHead): ServerHandshake | Rejection 
   }
   const repeated = singleFields.find((name) => fields.repeats(name));
   if (repeated !== undefined) return badRequest(`Expected one ${repeated} field`);
-  // §4.4: "If this version does not match a version understood by the server", it tells the versions it
+  // §4.4: "If this version does not match a version understood by the server", it lists the versions it
   // speaks.
   const version = fields.single('sec-websocket-version');
   if (version !== '13') {

@@ -72,7 +72,7 @@ function unixSocket(parsed: URL, secure: boolean): WebSocketUri {
   if (parsed.host !== '' || !socketPath.startsWith('/') || socketPath.includes('\0')) {
     throw new SyntaxError(`Expected a URL with the absolute path of a Unix socket: ${parsed.pathname}`);
   }
-  if (!path.startsWith('/')) throw new SyntaxError(`Expected "/" behind the socket path of a URL: ${path}`);
+  if (!path.startsWith('/')) throw new SyntaxError(`Expected "/" after the socket path of a URL: ${path}`);
   return {
     secure,
     hostname: 'localhost',

@@ -42,7 +42,7 @@ export function admit(
   });
 }
 
-const closing = 'The server takes no more connections';
+const closing = 'The server accepts no more connections';
 
 /** Lets the application decide, until its time is over, the peer is gone, or the server closes. */
 async function inTime(

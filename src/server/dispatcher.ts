@@ -18,7 +18,7 @@ import { answer, refuse } from './refuse.js';
  */
 export type HttpServer = Server | HttpsServer | Http2SecureServer | Http2Server;
 
-/** What a WebSocket server takes from an HTTP server. */
+/** The requests of an HTTP server that a WebSocket server answers. */
 export interface Route {
   /** The path of the requests; undefined for all those that no other route matches. */
   readonly path: PathPattern | undefined;

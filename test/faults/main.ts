@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checksLeftOut } from './checks.js';
 import { Copy, type Fault } from './copy.js';
+import { handshakePlantings } from './handshake-plantings.js';
 import { plantings } from './plantings.js';
 
 const usage = `Usage: npm run faults -- [options]
@@ -35,7 +36,7 @@ if (values.help) {
 
 const root = join(import.meta.dirname, '../../../..');
 const [first = 0, step = 1] = values.part.split('/').map(Number);
-const faults: readonly Fault[] = [...checksLeftOut(root), ...plantings]
+const faults: readonly Fault[] = [...checksLeftOut(root), ...plantings, ...handshakePlantings]
   .filter(({ name }) => values.only === undefined || name === values.only)
   .filter((_, index) => index % step === first);
 

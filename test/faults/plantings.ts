@@ -23,7 +23,7 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'sending/sender.ts',
-        'else this.#queue.close(error, close);',
+        'else if (this.#queue.close(error, close)) this.#rejectWriter(error);',
         'else this.#queue.add({ size: 0, start: close });',
       ),
     ],
@@ -112,5 +112,89 @@ export const plantings: readonly Fault[] = [
     what: 'a backlog is handled after terminate()',
     edits: [edit('receiving/receiver.ts', 'if (this.#stopped) return EndpointEvent.NeedData;', '')],
     simulate: true,
+  },
+  {
+    name: 'X-20',
+    what: 'a Blob sent as text is not validated',
+    edits: [edit('websocket-connection.ts', "if (type === 'text' && !isUtf8(bytes))", 'if (false)')],
+  },
+  {
+    name: 'X-22',
+    what: 'no TCP keepalive while reading is paused',
+    edits: [edit('heartbeat.ts', 'if (!this.#watched)', 'if (false)')],
+  },
+  {
+    name: 'X-25',
+    what: 'an error of the socket does not end the connection',
+    edits: [
+      edit(
+        'lifecycle.ts',
+        "this.#trace('socketError');\n    this.#lose(error);",
+        "this.#trace('socketError');\n    this.reason.fail(error);",
+      ),
+    ],
+  },
+  {
+    name: 'X-26',
+    what: 'a stream to a fast reader never yields',
+    edits: [edit('sending/sender.ts', '} else if (outputSpent(data.length)) await nextTurn();', '}')],
+  },
+  {
+    name: 'X-27',
+    what: 'listeners run in the context of whatever led to the event',
+    edits: [
+      edit('listener-context.ts', 'this.runInAsyncScope(work, undefined, argument);', 'work(argument);'),
+    ],
+  },
+  {
+    name: 'X-28',
+    what: 'a deadline counts before what has arrived meanwhile is read',
+    edits: [
+      {
+        file: 'src/deadline.ts',
+        find: 'setImmediate(expired)',
+        replace: 'setImmediate(() => {});\n    expired()',
+      },
+    ],
+  },
+  {
+    name: 'X-29',
+    what: 'small frames for many connections are kept by reference, and cost nothing',
+    edits: [
+      {
+        file: 'src/protocol/frame-writer.ts',
+        find: 'const early = this.#end === this.#start && this.#pieces.length < MAX_REFERENCES;',
+        replace: 'const early = true;',
+      },
+      edit('sending/sender.ts', 'amount + endpoint.overhead +', 'amount +'),
+    ],
+  },
+  {
+    name: 'X-31',
+    what: 'closeTimeout runs from close() on',
+    edits: [
+      edit(
+        'closing-deadline.ts',
+        'if (this.#flushed >= 0 && this.#transport.flushed > this.#flushed) this.set();\n    else this.#expired();',
+        'this.#expired();',
+      ),
+      edit(
+        'closing-deadline.ts',
+        'if (this.#cancel === null || this.#flushed < 0) return;',
+        'if (true) return;',
+      ),
+    ],
+  },
+  {
+    name: 'X-34',
+    what: 'progress of a stalled write is no sign of life',
+    edits: [edit('heartbeat.ts', 'const alive = acknowledged || this.heard;', 'const alive = this.heard;')],
+  },
+  {
+    name: 'X-35',
+    what: 'all flushes of a tick are done in it',
+    edits: [
+      edit('sending/output-turns.ts', 'if (flushes.length > 0 && outputSpent(LOOK * BYTES)) break;', ''),
+    ],
   },
 ];

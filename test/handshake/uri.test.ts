@@ -82,7 +82,7 @@ describe('§3 WebSocket URIs', () => {
     [
       'a relative resource name',
       'ws+unix:/run/a.sock:chat',
-      'Expected "/" behind the socket path of a URL: chat',
+      'Expected "/" after the socket path of a URL: chat',
     ],
   ])('%s is a SyntaxError', (_name, url, message) => {
     expect(() => parseUri(url)).toThrow(SyntaxError);

@@ -277,8 +277,7 @@ describe('an HTTP/2 server with allowHTTP1', () => {
     const stream = session.request({ ':path': '/' });
     const [headers] = await once(stream, 'response');
     expect(headers[':status']).toBe(426);
-    stream.close();
-    session.close();
+    session.destroy();
     await once(session, 'close');
   });
 });
