@@ -1,4 +1,5 @@
 /** What an application does with its connection: each operation of a program as calls of the public API. */
+import { getEventListeners } from 'node:events';
 import type { MessageWriter, WebSocketConnection } from '../../src/index.js';
 import { consume, listen, receiveOne, take } from './consumer.js';
 import { carry, content, makeSource, type Source, typeOf } from './content.js';
@@ -132,7 +133,9 @@ export class Application {
       if (typeof data === 'string' && compress) return ws.send(data);
       return ws.send(data as string, { type, compress });
     };
-    this.sendAs('send', run, () => end.begin(message.form, message.size, 'whole'));
+    this.sendAs('send', run, () =>
+      end.begin(message.form, message.size, carrier === 'broken blob' ? 'aborted' : 'whole'),
+    );
   }
 
   #createWriter({ type }: OpOf<'createWriter'>): void {
@@ -242,7 +245,10 @@ export class Application {
     try {
       ws.resume();
       // Without a listener, messages are read and dropped
-      if (!end.consuming) end.left = true;
+      if (!end.consuming) {
+        end.left = true;
+        end.unobserved = Number.POSITIVE_INFINITY;
+      }
     } catch (error) {
       if (!(end.pulled && isLawful(error))) this.#world.report('threw', `resume ${signatureOf(error)}`);
     }
@@ -274,12 +280,17 @@ export class Application {
   }
 
   #signal(abort: number): { signal?: AbortSignal } {
-    if (abort < 0) return {};
+    if (abort === -1) return {};
     const controller = new AbortController();
     const run = (): void => controller.abort(new OwnError('signal of the application'));
     if (abort === 0) run();
-    else this.#world.clock.schedule(abort, run);
-    return { signal: controller.signal };
+    else if (abort > 0) this.#world.clock.schedule(abort, run);
+    const { signal } = controller;
+    this.#world.atEnd(() => {
+      if (signal.aborted || getEventListeners(signal, 'abort').length === 0) return;
+      this.#world.report('leak', 'a listener of a signal is left');
+    });
+    return { signal };
   }
 
   #call(api: string, run: () => Promise<unknown>, awaited: boolean): void {

@@ -4,7 +4,7 @@ import { programs } from './generator.js';
 import type { Laboratory } from './laboratory.js';
 import type { Program } from './program.js';
 import { rowOf } from './rows.js';
-import { hashOf, type Outcome } from './run.js';
+import { hashOf } from './run.js';
 import { shorten } from './shorten.js';
 import type { Finding } from './world.js';
 
@@ -69,7 +69,7 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
     const holds = async (program: Program): Promise<boolean> => {
       if (target !== null) {
         if (!options.shrink || elapsed() > shrinkUntil) return true;
-        const failed = keysOf(await laboratory.run(program)).includes(target);
+        const failed = (await classesOf(laboratory, program)).includes(target);
         if (failed) shortest = program;
         return !failed;
       }
@@ -78,10 +78,12 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
       const outcome = await laboratory.run(program);
       hashes.push(hashOf(outcome.trace));
       const finding = outcome.findings.find(
-        (one) => !known.has(keyOf(one)) && (options.row === undefined || rowOf(one, program) === options.row),
+        (one) =>
+          !known.has(classOf(one, program)) &&
+          (options.row === undefined || rowOf(one, program) === options.row),
       );
       if (finding === undefined) return true;
-      target = keyOf(finding);
+      target = classOf(finding, program);
       shortest = program;
       shrinkUntil = elapsed() + SHRINK_SECONDS;
       first = { finding, seconds: elapsed(), programs: count, seed };
@@ -94,11 +96,11 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
       const until = elapsed() + SHORTEN_SECONDS;
       shortest = await shorten(
         shortest,
-        async (program) => elapsed() < until && keysOf(await laboratory.run(program)).includes(key),
+        async (program) => elapsed() < until && (await classesOf(laboratory, program)).includes(key),
       );
     }
     laboratory.renew();
-    const alone = keysOf(await laboratory.run(shortest)).includes(target);
+    const alone = (await classesOf(laboratory, shortest)).includes(target);
     // How long it took to shorten depends on the machine; what follows must not
     laboratory.renew();
     const { finding, ...rest } = first as Omit<FoundClass, 'program' | 'row' | 'alone'>;
@@ -111,11 +113,17 @@ export async function campaign(laboratory: Laboratory, options: CampaignOptions)
   return { found, seconds: elapsed(), hash: hashOf(hashes) };
 }
 
-function keysOf(outcome: Outcome): string[] {
-  return outcome.findings.map(keyOf);
+async function classesOf(laboratory: Laboratory, program: Program): Promise<string[]> {
+  const { findings } = await laboratory.run(program);
+  return findings.map((finding) => classOf(finding, program));
 }
 
-/** What tells classes of failures apart. */
+/** What tells classes of failures apart: the same wrong content has several causes. */
+function classOf(finding: Finding, program: Program): string {
+  return `${rowOf(finding, program) ?? ''} ${keyOf(finding)}`;
+}
+
+/** The name of a failure. */
 export function keyOf({ check, signature }: Finding): string {
   return `${check}: ${signature}`;
 }

@@ -13,15 +13,19 @@ export function consume(world: World, end: End, ws: WebSocketConnection): void {
     listen(world, end, ws);
     return;
   }
-  arrive(end);
+  arrive(world, end);
   end.pulled = true;
   const work = mode === 'iterate' ? iterate(world, end, ws) : receiveAll(world, end, ws);
   world.promises.track(`${mode} loop`, work, true, (error) => isLawful(error));
 }
 
-function arrive(end: End): void {
+function arrive(world: World, end: End): void {
   if (!end.consuming) end.lifeCycle.on('consumer arrives');
   end.consuming = true;
+  if (end.info === null || end.socket === null) return;
+  // What was unread has been discarded by now, unless the end came too early
+  const since = world.clock.now - (end.socket.goneAt ?? 0);
+  if (since >= end.plan.options.closeTimeout) end.left = true;
 }
 
 /** Adds a listener for messages. */
@@ -37,7 +41,7 @@ export function listen(world: World, end: End, ws: WebSocketConnection): void {
       pace(world, end, ws);
       return world.react(end, 'message');
     });
-    arrive(end);
+    arrive(world, end);
     end.listening = true;
   } catch (error) {
     if (!(end.pulled && isLawful(error))) world.report('threw', `on('message') ${signatureOf(error)}`);

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import type { Carrier, MessageForm, MessagePlan, SourceKind } from './program.js';
+import { OwnError } from './promises.js';
 import { inPool } from './stubs.js';
 
 /** Positions as text, every 16 bytes, for all sizes that occur. */
@@ -9,8 +10,27 @@ const positions: Buffer = Buffer.concat(
   Array.from({ length: 40_000 }, (_, i) => Buffer.from(`@${i.toString(36).padStart(6, '0')}........;`)),
 );
 
-/** The first `size` characters, or bytes, of a message of `owner`. */
+const cache: Map<string, string | Buffer> = new Map();
+let cached = 0;
+/** Bytes that are remembered. */
+const MAX_CACHED = 8 * 1024 * 1024;
+
+/** The first `size` characters, or bytes, of a message of `owner`; nobody may change them. */
 export function content(owner: string, form: MessageForm, size: number): string | Buffer {
+  const key = `${owner} ${form} ${size}`;
+  const known = cache.get(key);
+  if (known !== undefined) return known;
+  const made = make(owner, form, size);
+  cached += size;
+  if (cached > MAX_CACHED) {
+    cache.clear();
+    cached = size;
+  }
+  cache.set(key, made);
+  return made;
+}
+
+function make(owner: string, form: MessageForm, size: number): string | Buffer {
   if (form === 'noise') return noise(owner, size);
   const bytes = Buffer.from(positions.subarray(0, size));
   const tag = Buffer.from(owner.padEnd(8, '.').slice(0, 8));
@@ -47,7 +67,9 @@ export function carry(
 ): string | Buffer | ArrayBuffer | DataView | Blob {
   const data = content(owner, form, size);
   if (carrier === 'plain' || carrier === 'prepared') return data;
-  if (carrier === 'blob') return new SimulatedBlob(Buffer.from(data as string));
+  if (carrier === 'blob' || carrier === 'broken blob') {
+    return new SimulatedBlob(Buffer.from(data as string), carrier === 'blob');
+  }
   const bytes = Buffer.from(data as string);
   const memory = new ArrayBuffer(bytes.length + 13);
   new Uint8Array(memory, 5, bytes.length).set(bytes);
@@ -59,16 +81,20 @@ export function carry(
 /** A Blob of Node.js reads by way of the real event loop: this one takes a turn in the simulated thread pool. */
 class SimulatedBlob extends Blob {
   readonly #bytes: Buffer;
+  readonly #readable: boolean;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, readable: boolean) {
     super([bytes as Uint8Array<ArrayBuffer>]);
     this.#bytes = bytes;
+    this.#readable = readable;
   }
 
   override arrayBuffer(): Promise<ArrayBuffer> {
     const { buffer, byteOffset, length } = this.#bytes;
     const copy = buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer;
-    return new Promise((resolve) => inPool(length, () => resolve(copy)));
+    return new Promise((resolve, reject) => {
+      inPool(length, () => (this.#readable ? resolve(copy) : reject(new OwnError('cannot be read'))));
+    });
   }
 
   override async text(): Promise<string> {

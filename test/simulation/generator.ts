@@ -41,7 +41,7 @@ function weighted<T>(
 const size = weighted(
   [6, among(5, 0, 1, 125, 126, 127, 128, 300, 1024, 1025, 2048)],
   [5, among(8193, 8191, 8192, 9000, 16_384, 16_385, 20_000, 32_768)],
-  [1, among(65_535, 65_536, 65_537, 131_073, 300_000)],
+  [1, among(65_535, 65_536, 65_537, 65_535, 131_073, 300_000)],
 );
 const smallSize = among(5, 0, 1, 20, 130, 1000, 9000);
 
@@ -51,7 +51,7 @@ const message: Arbitrary<MessagePlan> = fc.record({
 });
 
 const awaited = among(true, true, false);
-const never = mostly(-1, 0, 1, 20, 400);
+const never = mostly(-1, 0, 1, 20, 400, -2);
 const code = mostly(1000, 1001, 3000, 4999);
 
 const rawItem: Arbitrary<RawItem> = weighted<RawItem>(
@@ -80,13 +80,13 @@ function op<Name extends Op['op']>(
 
 const send = op('send', {
   message,
-  carrier: mostly('plain', 'view', 'arraybuffer', 'dataview', 'blob', 'prepared'),
+  carrier: mostly('plain', 'view', 'arraybuffer', 'dataview', 'blob', 'prepared', 'broken blob'),
   compress: among(true, false),
 });
 
 /** What an application does with an open connection. */
 const talk: Arbitrary<Op> = weighted(
-  [8, send],
+  [12, send],
   [3, op('createWriter', { type: among('binary', 'text') })],
   [5, op('write', { size, awaited })],
   [3, op('endWriter', { awaited })],
@@ -143,6 +143,7 @@ const raw: Arbitrary<Op> = weighted(
 /** What the network, and the process, do. */
 const fault: Arbitrary<Op> = weighted(
   [2, op('fin', {})],
+  [1, op('destroySocket', {})],
   [2, op('reset', { lossy: among(false, true) })],
   [1, op('cut', {})],
   [2, op('stall', { ms: among(5, 300, 5000, 30_000) })],
@@ -227,6 +228,8 @@ const link: Arbitrary<LinkPlan> = weighted<LinkPlan>(
   [2, linkOf('server', false, true)],
   [1, linkOf('accept', false, false)],
   [1, linkOf('accept', false, true)],
+  [1, linkOf('upgrade', false, false)],
+  [1, linkOf('upgrade', false, true)],
 );
 
 function linkOf(via: LinkPlan['via'], rawA: boolean, rawB: boolean): Arbitrary<LinkPlan> {
@@ -255,7 +258,7 @@ const turn: Arbitrary<Step[]> = fc
 export const programs: Arbitrary<Program> = weighted<Program>(
   [60, programOf(1, 2, 6)],
   [20, programOf(1, 4, 12)],
-  [1, programOf(8, 30, 30)],
+  [1, programOf(8, 24, 20)],
 );
 
 function programOf(least: number, most: number, turns: number): Arbitrary<Program> {

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { VirtualClock } from './clock.js';
+import { LifeTable } from './life-table.js';
 import { Coverage } from './lifecycle.js';
 import type { Program } from './program.js';
 import { type Outcome, runProgram } from './run.js';
@@ -37,18 +38,23 @@ export function loaderOf(folder: string, cache: string): Load {
 
 /** A process in which programs run: its clock, random source and thread pool are simulated until it is closed. */
 export class Laboratory {
-  coverage: Coverage = new Coverage();
+  readonly coverage: Coverage = new Coverage();
+  readonly table: LifeTable = new LifeTable();
   programs = 0;
   connections = 0;
   /** Virtual milliseconds. */
   duration = 0;
   readonly #load: Load;
   readonly #restore: () => void;
+  readonly #stackTraceLimit = Error.stackTraceLimit;
   #clock: VirtualClock;
   #library: Library | null = null;
 
   constructor(load: Load) {
     this.#load = load;
+    this.table.listen();
+    // Stacks of errors take a good part of the time
+    Error.stackTraceLimit = 0;
     this.#restore = installStubs();
     this.#clock = new VirtualClock();
   }
@@ -56,7 +62,7 @@ export class Laboratory {
   /** Runs one program; with what is left of an earlier one it has nothing to do. */
   async run(program: Program): Promise<Outcome> {
     this.#library ??= await this.#load();
-    const outcome = await runProgram(this.#library, this.#clock, this.coverage, program);
+    const outcome = await runProgram(this.#library, this.#clock, this.coverage, this.table, program);
     this.programs++;
     this.connections += outcome.connections;
     this.duration += outcome.duration;
@@ -72,6 +78,8 @@ export class Laboratory {
   }
 
   close(): void {
+    this.table.stop();
+    Error.stackTraceLimit = this.#stackTraceLimit;
     this.#clock.uninstall();
     this.#restore();
   }

@@ -36,7 +36,7 @@ const table: Readonly<Record<LifeEvent, string>> = {
   'close()': '           x x x x x x',
   'terminate()': '       x x x x x x',
   'send()': '            x x x x x x',
-  'writer aborted': '    x x x x x x',
+  'writer aborted': '    x x x . . x',
   'peer Close': '        x x . . . .',
   violation: '           x . . . . .',
   FIN: '                 x x x x . .',
@@ -45,8 +45,8 @@ const table: Readonly<Record<LifeEvent, string>> = {
   'keepalive timeout': ' x . . . . .',
   'close timeout': '     . x x . . .',
   'queue full': '        x . . . . .',
-  'consumer arrives': '  x x x x x x',
-  'consumer leaves': '   x x . . x x',
+  'consumer arrives': '  x x x . x x',
+  'consumer leaves': '   x . . . . .',
   'pause()': '           x x x x x x',
   'resume()': '          x x x x x x',
 };
@@ -96,6 +96,8 @@ export class LifeCycle {
   state: LifeState = 'open';
   /** When the state was entered. */
   since: number;
+  /** The state before this one. */
+  #before: LifeState = 'open';
   /** What has reached the end so far. */
   readonly events: Set<LifeEvent> = new Set();
   readonly #coverage: Coverage;
@@ -110,13 +112,17 @@ export class LifeCycle {
   /** An event reaches the end; the next state follows from it. */
   on(event: LifeEvent): void {
     const { state } = this;
-    this.#coverage.hit(state, event);
+    // Why the socket was closed is reported after that
+    const cause = event === 'violation' || event === 'keepalive timeout' || event === 'queue full';
+    this.#coverage.hit(cause && state === 'draining' ? this.#before : state, event);
     this.events.add(event);
     if (event === 'close()' && state === 'open') this.state = 'closing';
     else if (event === 'peer Close' && state === 'open') this.state = 'answered';
     else if (event === 'violation' && state !== 'draining' && state !== 'closed') this.state = 'failing';
     else if (event === 'socket closed' && state !== 'closed') this.state = 'draining';
-    if (this.state !== state) this.since = this.#clock.now;
+    if (this.state === state) return;
+    this.#before = state;
+    this.since = this.#clock.now;
   }
 
   /** `close` was emitted. */

@@ -120,7 +120,7 @@ export class End {
       }
       const found = find(sent, next, type, data);
       if (found < 0) {
-        report('content', this.#explain(type, data), `${this.name} got ${describe(data)}`);
+        report('content', this.#explain(type, data, next), `${this.name} got ${describe(data)}`);
         return;
       }
       let skipped = 0;
@@ -142,16 +142,22 @@ export class End {
     for (let i = next, whole = 0; i < sent.length && whole <= unknown; i++) {
       const message = sent[i]!;
       if (message.fate === 'whole') whole++;
-      const all = Buffer.from(content(message.owner, message.form, message.size) as string);
+      const all = bytesOf(message);
       if (all.subarray(0, part.length).equals(part)) return true;
     }
     return false;
   }
 
   /** Why the data is no message of the peer. */
-  #explain(type: string, data: string | Uint8Array): string {
+  #explain(type: string, data: string | Uint8Array, next: number): string {
     const { sent } = this.peer;
     if (find(sent, 0, type, data) >= 0) return 'a message came twice, or in the wrong order';
+    const expected = sent.slice(next).find(({ fate }) => fate === 'whole');
+    const size = Buffer.byteLength(data);
+    // The size of a frame is right, its payload is not
+    if (expected !== undefined && size > 16 && size === Buffer.byteLength(bytesOf(expected))) {
+      return 'the bytes of a message were overwritten';
+    }
     const text = Buffer.from(data as string).toString('latin1');
     if (sent.some((message) => isCut(message, data))) return 'a message was cut';
     const owners = new Set(Array.from(text.matchAll(/@[0-9a-z]{6}(\d+[ab]\d+~)/g), ([, owner]) => owner));
@@ -162,8 +168,13 @@ export class End {
   }
 }
 
-function isCut({ owner, form, size }: Sent, data: string | Uint8Array): boolean {
-  const all = Buffer.from(content(owner, form, size) as string);
+function bytesOf({ form, owner, size }: Sent): Buffer {
+  const data = content(owner, form, size);
+  return typeof data === 'string' ? Buffer.from(data) : data;
+}
+
+function isCut(message: Sent, data: string | Uint8Array): boolean {
+  const all = bytesOf(message);
   const got = Buffer.from(data as string);
   return got.length < all.length && all.subarray(0, got.length).equals(got);
 }

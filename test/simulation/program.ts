@@ -15,7 +15,7 @@ export interface MessagePlan {
 }
 
 /** How bytes are passed to the API. */
-export type Carrier = 'plain' | 'view' | 'arraybuffer' | 'dataview' | 'blob' | 'prepared';
+export type Carrier = 'plain' | 'view' | 'arraybuffer' | 'dataview' | 'blob' | 'broken blob' | 'prepared';
 
 export type SourceKind =
   | 'generator'
@@ -51,7 +51,7 @@ export type Op =
       readonly source: SourceKind;
       readonly chunks: number;
       readonly size: number;
-      /** Milliseconds until its signal aborts; -1 for never. */
+      /** Milliseconds until its signal aborts; -1 for no signal, -2 for one that never aborts. */
       readonly abort: number;
       readonly awaited: boolean;
     }
@@ -73,6 +73,8 @@ export type Op =
     }
   | { readonly op: 'rawReading'; readonly on: boolean }
   | { readonly op: 'fin' }
+  /** Other code in the process destroys the socket. */
+  | { readonly op: 'destroySocket' }
   | { readonly op: 'reset'; readonly lossy: boolean }
   | { readonly op: 'cut' }
   | { readonly op: 'stall'; readonly ms: number }
@@ -132,8 +134,8 @@ export interface DeflatePlan {
 
 /** One connection; side a is the server. */
 export interface LinkPlan {
-  /** By `new WebSocketConnection()` on both ends, by a WebSocketServer, or by `accept()`. */
-  readonly via: 'direct' | 'server' | 'accept';
+  /** By `new WebSocketConnection()` on both ends, by a WebSocketServer, by `accept()` or `handleUpgrade()`. */
+  readonly via: 'direct' | 'server' | 'accept' | 'upgrade';
   readonly path: PathOptions;
   readonly deflate: DeflatePlan | null;
   readonly a: SidePlan;
@@ -160,7 +162,17 @@ export interface Program {
 const rawOnly: readonly Op['op'][] = ['burst', 'rawReading'];
 const anywhere: readonly Op['op'][] = [
   ...(['send', 'ping', 'pong', 'close', 'terminate'] as const),
-  ...(['fin', 'reset', 'cut', 'stall', 'block', 'broadcast', 'sendAll', 'closeServer'] as const),
+  ...([
+    'fin',
+    'destroySocket',
+    'reset',
+    'cut',
+    'stall',
+    'block',
+    'broadcast',
+    'sendAll',
+    'closeServer',
+  ] as const),
 ];
 
 /** Where a step happens: at the other end when only that can do it; null when neither can. */

@@ -1,6 +1,7 @@
 /** Runs one program from its first step to its end, and checks everything that must hold then. */
 import { createHash } from 'node:crypto';
 import { realTurn, type VirtualClock } from './clock.js';
+import type { LifeTable } from './life-table.js';
 import type { Coverage } from './lifecycle.js';
 import type { End } from './model.js';
 import type { Program } from './program.js';
@@ -21,6 +22,8 @@ export interface Outcome {
 
 /** Milliseconds in which everything under way must come to rest, while the network works. */
 const SETTLE = 120_000;
+/** Bytes that may be read in front of a consumer. */
+const MAX_HELD = 256 * 1024;
 /** Milliseconds for what was only scheduled for the next turns. */
 const LAST = 20;
 /** Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the program. */
@@ -30,6 +33,7 @@ export async function runProgram(
   library: Library,
   clock: VirtualClock,
   coverage: Coverage,
+  table: LifeTable,
   program: Program,
 ): Promise<Outcome> {
   const began = clock.now;
@@ -43,6 +47,7 @@ export async function runProgram(
     });
   });
   clock.cost = program.cost;
+  table.onImpossible = (cell) => world.report('life cycle', `cannot happen: ${cell}`);
   const stopWatching = watch(world, clock);
   try {
     world.start();
@@ -50,6 +55,7 @@ export async function runProgram(
     await clock.run(() => false, clock.now + world.duration);
     await settle(world, () => jobs === 0);
     checkDelivered(world);
+    checkHeld(world, ends);
     await endAll(world, ends);
     clock.cost = 0;
     await clock.run(() => jobs === 0 && clock.pendingEvents === 0, clock.now + SETTLE);
@@ -77,21 +83,26 @@ export function hashOf(trace: readonly string[]): string {
   return createHash('sha256').update(trace.join('\n')).digest('hex').slice(0, 16);
 }
 
+const watched = ['uncaughtException', 'unhandledRejection', 'warning'] as const;
+
+/** Takes over what the process reports, for as long as the program runs. */
 function watch(world: World, clock: VirtualClock): () => void {
+  const others = watched.map((event) => process.listeners(event as 'warning'));
+  for (const event of watched) process.removeAllListeners(event);
   const onException = (error: unknown): void => world.onUncaught('uncaught exception', error);
-  const onRejection = (error: unknown): void => world.onUncaught('unhandled rejection', error);
-  const others = {
-    uncaughtException: process.listeners('uncaughtException'),
-    unhandledRejection: process.listeners('unhandledRejection'),
-  };
-  process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection');
-  process.on('uncaughtException', onException).on('unhandledRejection', onRejection);
+  process.on('uncaughtException', onException);
+  process.on('unhandledRejection', (error) => world.onUncaught('unhandled rejection', error));
+  process.on('warning', ({ name }) => {
+    // Of rejections that the program leaves alone for a while
+    if (name !== 'PromiseRejectionHandledWarning') world.report('warning', name);
+  });
   clock.onException = onException;
   clock.onSpin = () => world.report('spin', 'the event loop turns without an end');
   return () => {
-    process.off('uncaughtException', onException).off('unhandledRejection', onRejection);
-    for (const listener of others.uncaughtException) process.on('uncaughtException', listener);
-    for (const listener of others.unhandledRejection) process.on('unhandledRejection', listener);
+    watched.forEach((event, i) => {
+      process.removeAllListeners(event);
+      for (const listener of others[i]!) process.on(event as 'warning', listener);
+    });
   };
 }
 
@@ -108,6 +119,14 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
     since = quiet() ? Math.min(since, clock.now) : Number.POSITIVE_INFINITY;
     return clock.now - since > 3;
   }, limit);
+}
+
+/** Without a consumer no more is read than a few buffers. */
+function checkHeld(world: World, ends: readonly End[]): void {
+  for (const { consuming, info, input, left, name, socket } of ends) {
+    if (socket === null || consuming || left || info !== null || input.pulled <= MAX_HELD) continue;
+    world.report('memory', 'input without a consumer was read', `${name} ${input.pulled} bytes`);
+  }
 }
 
 /** On a connection that works, everything sent has been delivered by now, and nobody waits for nothing. */
@@ -155,7 +174,11 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
   const slow = (end: End): boolean => !isConsuming(end) || end.paused;
   const longest = ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0);
   const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
-  await clock.run(ended, clock.now + longest + ENDING);
+  // What is on its way takes its time; nothing of it is there without end
+  const moving = (): boolean => world.links.some(({ cable }) => !cable.up.quiet || !cable.down.quiet);
+  for (let times = 0; times === 0 || (times < 20 && !ended() && moving()); times++) {
+    await clock.run(ended, clock.now + longest + ENDING);
+  }
   for (const end of ends) {
     const application = world.applications.get(end);
     if (application === undefined || end.info !== null) continue;

@@ -21,6 +21,7 @@ export class ServerHost {
   #server: WebSocketServer | null = null;
   #attached: Server | null = null;
   #byHand: Server | null = null;
+  #upgrading: Server | null = null;
   /** The end of each connection that the application knows. */
   readonly #ends: Map<WebSocketConnection, End> = new Map();
   /** Broadcasts to connections of which the application was not told yet. */
@@ -33,7 +34,8 @@ export class ServerHost {
 
   /** Opens a connection by way of HTTP. */
   connect(link: Link): void {
-    const http = link.plan.via === 'server' ? this.#attach() : this.#accept();
+    const { via } = link.plan;
+    const http = via === 'server' ? this.#attach() : via === 'accept' ? this.#accept() : this.#upgrade();
     const { a, b, index, plan } = link;
     http.emit('connection', a.socket!);
     const path = `/${index}`;
@@ -156,6 +158,23 @@ export class ServerHost {
       this.#world.promises.track('accept', accepting, true);
     });
     return this.#byHand;
+  }
+
+  /** A server that is given the sockets by hand; the result of `handleUpgrade()` is left alone, as in its examples. */
+  #upgrade(): Server {
+    if (this.#upgrading !== null) return this.#upgrading;
+    const first = this.#world.links.find(({ plan }) => plan.via === 'upgrade')!;
+    const server = new this.#world.library.WebSocketServer({
+      noServer: true,
+      ...first.a.plan.options,
+      ...compression(first.plan.deflate),
+    });
+    server.on('connection', (ws, request) => this.#onConnection(ws, request));
+    this.#upgrading = createServer();
+    this.#upgrading.on('upgrade', (request, socket, head) => {
+      void server.handleUpgrade(request, socket, head);
+    });
+    return this.#upgrading;
   }
 
   #onConnection(ws: WebSocketConnection, request: IncomingMessage): unknown {

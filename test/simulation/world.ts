@@ -6,11 +6,11 @@ import { type Coverage, LifeCycle } from './lifecycle.js';
 import { isAlive } from './liveness.js';
 import { End, type Report } from './model.js';
 import { type Cable, makeCable } from './network.js';
+import { makeSocket, negotiate } from './parts.js';
 import { type LinkPlan, type Op, type Program, type Reaction, type Step, targetOf } from './program.js';
 import { OwnError, Promises, signatureOf } from './promises.js';
 import { RawPeer } from './raw.js';
 import { ServerHost } from './server-host.js';
-import { SimulatedSocket } from './socket.js';
 
 export type Library = typeof import('../../src/index.js');
 
@@ -56,11 +56,11 @@ export class World {
     this.program = program;
     this.#began = clock.now;
     this.promises = new Promises(this.report);
-    const served = program.links.find(({ via }) => via === 'server');
     program.links.forEach((given, index) => {
       // All connections of one server have its options
+      const served = program.links.find(({ via }) => via === given.via);
       const plan: LinkPlan =
-        given.via === 'server' && served !== undefined
+        (given.via === 'server' || given.via === 'upgrade') && served !== undefined
           ? { ...given, deflate: served.deflate, a: { ...given.a, options: served.a.options } }
           : given;
       const cable = makeCable(clock, plan.path, plan.via !== 'direct');
@@ -204,6 +204,9 @@ export class World {
       case 'fin':
         end.output.injectFin();
         break;
+      case 'destroySocket':
+        end.socket?.destroy();
+        break;
       case 'reset':
         // To both ends
         end.output.injectReset(operation.lossy);
@@ -274,7 +277,7 @@ export class World {
     const { a, b, plan } = link;
     for (const end of [a, b]) {
       if (end.plan.raw) this.raws.set(end, new RawPeer(end, end === b, plan.via !== 'direct' && end === b));
-      else end.socket = this.#socket(end, end === a);
+      else end.socket = makeSocket(this, end, end === a);
     }
     if (plan.via !== 'direct') {
       this.host.connect(link);
@@ -293,53 +296,21 @@ export class World {
     }
   }
 
-  #socket(end: End, halfOpen: boolean): SimulatedSocket {
-    const socket = new SimulatedSocket(this.clock, end.input, end.output, halfOpen);
-    let told = false;
-    socket.observer = (event): void => {
-      if (event === 'FIN' || event === 'reset') end.lifeCycle.on(event);
-      else if (!told && end.peerCode !== undefined && this.applications.has(end)) {
-        told = true;
-        end.lifeCycle.on('peer Close');
-      }
-    };
-    socket.on('close', () => {
-      const { closeTimeout } = end.plan.options;
-      const { since, state } = end.lifeCycle;
-      const ending = state === 'closing' || state === 'answered' || state === 'failing';
-      if (ending && this.clock.now - since >= closeTimeout) end.lifeCycle.on('close timeout');
-      end.lifeCycle.on('socket closed');
-    });
-    return socket;
-  }
-
   #failed(end: End, error: Error): void {
     end.failure ??= error;
     const { state } = end.lifeCycle;
     const { code } = error as { code?: unknown };
-    if ('closeCode' in error) end.lifeCycle.on('violation');
-    else if (code === 'ERR_SEND_QUEUE_FULL') end.lifeCycle.on('queue full');
+    if ('closeCode' in error) {
+      end.lifeCycle.on('violation');
+      // Sizes are limited by each side for itself
+      if (!end.peer.plan.raw && error.closeCode !== 1009) {
+        this.report('violation', `by an end of the library: ${signatureOf(error)}`, String(error));
+      }
+    } else if (code === 'ERR_SEND_QUEUE_FULL') end.lifeCycle.on('queue full');
     else if (error.name === 'TimeoutError') {
       end.lifeCycle.on('keepalive timeout');
       const why = state === 'open' ? isAlive(this, end) : null;
       if (why !== null) this.report('liveness', `a healthy peer was killed: ${why}`);
     }
   }
-}
-
-/** Both ends of the extension, without an HTTP handshake around its negotiation. */
-function negotiate(
-  permessageDeflate: Library['permessageDeflate'],
-  { deflate }: LinkPlan,
-): Record<'server' | 'client', ReturnType<ReturnType<Library['permessageDeflate']>['confirm']>> {
-  const { level, offloadSize, takeover, threshold } = deflate!;
-  const factory = permessageDeflate({
-    level,
-    offloadSize,
-    threshold,
-    serverNoContextTakeover: !takeover,
-    clientNoContextTakeover: !takeover,
-  });
-  const accepted = factory.accept(factory.offers()[0]!)!;
-  return { server: accepted.extension, client: factory.confirm(accepted.parameters) };
 }

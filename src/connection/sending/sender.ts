@@ -196,13 +196,14 @@ export class Sender {
   close(error: Error, close: () => void): void {
     if (this.#queue === null) close();
     // The last fragment of a message that is ending may wait to be flushed: it is sent
-    else if (this.#queue.close(error, close)) this.#rejectWriter(error);
+    else if (this.#queue.close(error, close)) this.#rejectWaiting(error);
     this.schedule();
   }
 
   /** A message that was under way when the connection began to close is aborted: only the Close frame can follow. */
   cut(error: Error, close: () => void): void {
     this.queue.drop(error);
+    this.#rejectWaiting(error);
     close();
     this.schedule();
   }
@@ -210,11 +211,8 @@ export class Sender {
   /** No message is sent any more: what is queued is dropped, and callers that wait are rejected. */
   end(error: Error): void {
     this.#full = false;
-    this.#rejectWriter(error);
     this.#queue?.drop(error);
-    const waiters = this.#waiters;
-    this.#waiters = null;
-    for (const { reject } of waiters ?? []) reject(error);
+    this.#rejectWaiting(error);
   }
 
   /** Ends the outgoing side (FIN) once everything is flushed. */
@@ -292,8 +290,12 @@ export class Sender {
     this.#life.context.emit('drain');
   }
 
-  #rejectWriter(error: Error): void {
+  /** Messages were dropped: callers that wait for them to be flushed are rejected. */
+  #rejectWaiting(error: Error): void {
     this.#writer?.reject(error);
     this.#writer = null;
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    for (const { reject } of waiters ?? []) reject(error);
   }
 }

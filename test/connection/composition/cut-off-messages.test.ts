@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import {
+  ConnectionClosedError,
   connect,
   type MessageWriter,
   type WebSocketConnection,
@@ -71,10 +72,13 @@ describe.each(roles)('a %s', (role) => {
         const writer = ws.createWriter('text');
         await writer.write('begun, ');
         queueBehind(ws);
+        const draining = ws.drained();
         const cutting = cutOff(ws, writer);
         queueBehind(ws);
         await Promise.all([ws.closed, peer.closed, Promise.resolve(cutting).catch(() => {})]);
         expect(got).toEqual(['before']);
+        // What it waited for was dropped, not flushed
+        await expect(draining).rejects.toBeInstanceOf(ConnectionClosedError);
         await expect(writer.end('and ended')).rejects.toBeInstanceOf(Error);
       },
     );
