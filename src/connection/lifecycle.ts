@@ -12,7 +12,7 @@
  *     close()          CLOSING      -              -           -           discard                   -
  *     terminate()      ENDING, stop ENDING, stop   ENDING, stop ENDING, stop stop                    -
  *     peerClose        ANSWERED     ANSWERED       x           x           code is noted             x
- *     failure          FAILING      FAILING        x           x           stop                      x
+ *     failure          FAILING      FAILING        -           x           stop                      x
  *     sourceFailure    FAILING      FAILING        -           -           -                         -
  *     writerAborted    CLOSING      Close is next  -           -           -                         -
  *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed   x
@@ -25,7 +25,8 @@
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
- * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun.
+ * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun. In ANSWERED, `failure` is a message
+ * that was received whole, and is over the limit for those that are collected.
  */
 import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
@@ -173,7 +174,7 @@ export class Lifecycle {
   /** The peer broke a rule, or an extension failed; the endpoint has sent the Close frame. */
   onFailure(error: Error): void {
     this.#trace('failure');
-    if (this.state === Life.Failing || this.state === Life.Closed) return;
+    if (this.state !== Life.Ending && this.state > Life.Closing) return;
     this.reason.fail(error, true);
     if (this.state === Life.Ending) {
       this.receiver.close();

@@ -115,6 +115,8 @@ export class Endpoint extends EndpointOutput {
   /** Data events are empty from here on: what is received is neither decoded, nor validated, nor limited. */
   discard(): void {
     this.#discarding = true;
+    // All of the message was received, and the extension is not asked for the rest of its data any more
+    if (this.#undecoded && this.#parser.fin && this.#parser.remaining === 0) this.#receiving = false;
     this.#undecoded = false;
   }
 

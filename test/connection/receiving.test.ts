@@ -593,6 +593,7 @@ describe.each(roles)('what comes to a %s when the turn is used up', (role) => {
     expect(stream.isPaused()).toBe(false);
     stream.push(null);
     await ended;
-    expect(log.slice(3)).toEqual([1006, false]);
+    // The end may have to wait for its turn as well
+    expect(log.slice(3).filter((event) => event !== 'pause')).toEqual([1006, false]);
   });
 });

@@ -26,6 +26,11 @@ export class Inbox {
   /** The message that was delivered last, until it is done with. */
   #body: MessageBody | null = null;
   #waiter: Waiter | null = null;
+  /** The last call has not settled yet. */
+  #pending = false;
+  readonly #settled = (): void => {
+    this.#pending = false;
+  };
   /** How the connection ended: an error, or null after a clean close; undefined before. */
   #end: Error | null | undefined = undefined;
   readonly #receiver: Receiver;
@@ -37,14 +42,15 @@ export class Inbox {
   /** The next message; null after a clean close. Rejects with `signal.reason` when the signal aborts. */
   receive(signal?: AbortSignal): Promise<MessageReader | null> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#waiter !== null) {
+    if (this.#pending) {
       return Promise.reject(
         new WebSocketError('ERR_CONSUMPTION', 'Tried to receive a message while another receive() waits'),
       );
     }
     this.left = false;
+    this.#pending = true;
     this.#body?.skip();
-    return new Promise((resolve, reject) => {
+    const promise = new Promise<MessageReader | null>((resolve, reject) => {
       const waiter: Waiter = { resolve, reject, stop: () => {} };
       this.#waiter = waiter;
       waiter.stop = onAbort(signal, (reason) => {
@@ -54,6 +60,9 @@ export class Inbox {
       this.#settle();
       this.#receiver.pump();
     });
+    // Before the caller goes on: until then, it may have a message that it does not know of
+    promise.then(this.#settled, this.#settled);
+    return promise;
   }
 
   /** Iteration is left: nothing that is still unread is asked for, unless `receive()` or a new iteration does. */
