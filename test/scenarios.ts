@@ -164,5 +164,10 @@ export const scenarios: readonly Scenario[] = [
       'texts over 8 KiB sent uncompressed where an extension was negotiated; many connections in one tick',
       'each gets its own messages, never the bytes of another one',
     ],
+    [
+      'X-29',
+      'small broadcasts to a peer that does not read',
+      'memory in proportion to their bytes, the cost of entries counted',
+    ],
   ]),
 ];

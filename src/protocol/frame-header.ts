@@ -40,6 +40,22 @@ export function headerSize(length: number, masked: boolean): number {
   return (length < LENGTH_16 ? 2 : length < 0x1_0000 ? 4 : 10) + (masked ? 4 : 0);
 }
 
+/** Bytes of the header that begins at `offset`. */
+export function headerSizeOf(source: Buffer, offset: number = 0): number {
+  const second = source[offset + 1]!;
+  const length = second & LENGTH;
+  return (length < LENGTH_16 ? 2 : length === LENGTH_16 ? 4 : 10) + ((second & MASK) === 0 ? 0 : 4);
+}
+
+/** Bytes of the frame whose header begins at `offset`. */
+export function frameSizeOf(source: Buffer, offset: number): number {
+  const length = source[offset + 1]! & LENGTH;
+  const header = headerSizeOf(source, offset);
+  if (length < LENGTH_16) return header + length;
+  if (length === LENGTH_16) return header + source.readUInt16BE(offset + 2);
+  return header + source.readUInt32BE(offset + 2) * 0x1_0000_0000 + source.readUInt32BE(offset + 6);
+}
+
 /**
  * Writes the header up to its masking key, with the length in the minimal number of bytes.
  *

@@ -1,42 +1,62 @@
 /**
  * Messages and fragments to bytes, RFC 6455 §5.2, §6.1.
  *
- * Frames are laid one behind the other until `take()` collects them, so that many small ones leave in one
- * write. Header and small payload share a buffer; a large payload of a server goes out by reference.
+ * Frames are appended until `take()` collects them, so that many small ones leave in one write. Header and
+ * small payload share a block; a large payload of a server goes out by reference.
  *
- *     shared slab   ...[frame][frame][frame]       the first piece, if nobody else wrote behind it meanwhile
- *     own block     [frame][frame]                 then the writer's own
- *     by reference  [header] + payload
+ *     shared slab   ...[frame][frame][frame]   the first piece, until another writer appends after it
+ *     own block     [frame][frame]             the pieces after that
+ *     by reference  [header] + payload         a large payload, or a frame made before for many connections
  */
-import { headerSize, MASK, MAX_HEADER_SIZE, writeHeader } from './frame-header.js';
+import { frameSizeOf, headerSize, MASK, MAX_HEADER_SIZE, writeHeader } from './frame-header.js';
 import { mask, maskingKey } from './masking.js';
 
 /** A larger payload is not copied, unless it has to be masked. */
-const COPY_LIMIT = 8 * 1024;
-const SLAB = 64 * 1024;
+const MAX_COPIED = 8 * 1024;
+/** A frame made before that is larger is not copied. */
+const MAX_COPIED_FRAME = 4 * 1024;
+/** Pieces up to which a small one is not copied. */
+const MAX_REFERENCES = 16;
+const SLAB_SIZE = 64 * 1024;
 /** A larger frame has a block of its own. */
-const MOST_SHARED = 16 * 1024 + MAX_HEADER_SIZE;
-const FIRST_BLOCK = 4 * 1024;
+const MAX_SHARED = 16 * 1024 + MAX_HEADER_SIZE;
+/** Own blocks double from one to the next, this often: 4 KiB after the slab, then up to 64 KiB. */
+const SMALLEST_BLOCK = 2 * 1024;
+const MAX_DOUBLINGS = 5;
 /** Up to this length a loop over characters beats a call into native code. */
 const SHORT_TEXT = 64;
+/** Memory that a piece takes beside its bytes: a Buffer, its ArrayBuffer, and its place in the list. */
+const PIECE_COST = 256;
+/** Places of pieces already taken that a list may hold before it is renewed. */
+const MAX_STALE_PIECES = 1024;
 
 const empty: Buffer = Buffer.alloc(0);
 
+/**
+ * Memory of the first pieces of all writers. Invariant: a byte below `slabEnd` belongs to one piece of one
+ * writer, is written once, and never again, for as long as a view of it exists. So a piece may be held
+ * without limit, by a stream that has not written it yet. Only a writer whose open piece ends at `slabEnd`
+ * may append in place; a full slab is replaced, never reused. A writer has one piece in it at a time: a peer
+ * that reads slowly keeps no more than that of the bytes of other connections alive.
+ */
 let slab: Buffer = empty;
 let slabEnd = 0;
 
 /** Serializes the frames that one endpoint sends. */
 export class FrameWriter {
-  /** Bytes laid down and not taken yet. */
+  /** Bytes appended and not taken yet. */
   size = 0;
+  /** Closed pieces; those from `#head` on are not taken yet. All but headers of payloads end with a frame. */
   #pieces: Buffer[] = [];
+  #head = 0;
   /** The open piece is `#block[#start, #end)`. */
   #block: Buffer = empty;
   #start = 0;
   #end = 0;
-  /** The block is, or was, the shared slab: others may have written behind the open piece. */
+  /** The block is, or was, the shared slab: other writers may have appended after the open piece. */
   #shared = false;
-  #blockSize = FIRST_BLOCK;
+  /** Blocks opened since everything was taken. */
+  #blocks = 0;
   #key = 0;
   readonly #masked: boolean;
 
@@ -45,15 +65,20 @@ export class FrameWriter {
     this.#masked = masked;
   }
 
+  /** About the memory that what is not taken yet holds: `size`, and what each piece takes beside its bytes. */
+  get cost(): number {
+    return this.size + (this.#pieces.length - this.#head) * PIECE_COST;
+  }
+
   /**
-   * Lays down a frame.
+   * Appends a frame.
    *
    * @param first - its first byte: FIN, RSV and opcode
-   * @param payload - never changed; a large one is kept by reference until its bytes have left
+   * @param payload - never changed; one of a server over 8 KiB is kept by reference until its bytes have left
    */
   frame(first: number, payload: Uint8Array): void {
     const length = payload.length;
-    if (!this.#masked && length > COPY_LIMIT) {
+    if (!this.#masked && length > MAX_COPIED) {
       this.#commit(this.#header(first, length, 0));
       this.#refer(payload);
       return;
@@ -63,7 +88,7 @@ export class FrameWriter {
     this.#finish(at, at + length);
   }
 
-  /** Lays down a frame with the UTF-8 bytes of `text`. */
+  /** Appends a frame with the UTF-8 bytes of `text`. */
   text(first: number, text: string): void {
     if (text.length <= SHORT_TEXT && this.#shortText(first, text)) return;
     const size = Buffer.byteLength(text);
@@ -72,10 +97,16 @@ export class FrameWriter {
     this.#finish(at, at + size);
   }
 
-  /** Lays down bytes that are frames already. */
+  /**
+   * Appends bytes that are whole frames already, unmasked. They are kept by reference, and must not change,
+   * when they are over 4 KiB, or among the first: a few references leave in less time than it takes to copy
+   * them into a block. Any other is copied: for a peer that does not read, a reference takes many times the
+   * memory of a small frame.
+   */
   raw(frames: Buffer): void {
-    if (this.#end === this.#start || frames.length > FIRST_BLOCK) {
-      this.#refer(frames);
+    const early = this.#end === this.#start && this.#pieces.length < MAX_REFERENCES;
+    if (early || frames.length > MAX_COPIED_FRAME) {
+      if (frames.length > 0) this.#refer(frames);
       return;
     }
     const at = this.#reserve(frames.length);
@@ -83,18 +114,68 @@ export class FrameWriter {
     this.#commit(at + frames.length);
   }
 
-  /** Takes all bytes laid down, in order. */
-  take(): Buffer[] {
+  /**
+   * Takes bytes in the order in which they were appended, ending with a whole frame.
+   *
+   * @param max - about the most bytes to take: the first frame is taken whatever its size, and more as long
+   *   as all together are no more than this. Default: everything
+   */
+  take(max?: number): Buffer[] {
+    if (max !== undefined && this.size > max) return this.#takePart(max);
     this.size = 0;
-    this.#blockSize = FIRST_BLOCK;
+    this.#blocks = 0;
     const pieces = this.#pieces;
     if (pieces.length === 0 && this.#end > this.#start) return [this.#close()];
-    this.#seal();
+    if (this.#end > this.#start) pieces.push(this.#close());
+    else this.#drop();
     this.#pieces = [];
-    return pieces;
+    const head = this.#head;
+    this.#head = 0;
+    return head === 0 ? pieces : pieces.slice(head);
   }
 
-  /** Lays down a text of ASCII; false, with nothing done, when it is more than that. */
+  /** Takes whole frames from the front. Nothing records where they end: their headers say it. */
+  #takePart(max: number): Buffer[] {
+    const pieces = this.#pieces;
+    let index = this.#head;
+    let at = 0;
+    let total = 0;
+    let piece = this.#pieceAt(index);
+    do {
+      let size = Math.min(frameSizeOf(piece, at), this.size - total);
+      if (total > 0 && total + size > max) break;
+      total += size;
+      while (size >= piece.length - at && size > 0) {
+        size -= piece.length - at;
+        piece = this.#pieceAt(++index);
+        at = 0;
+      }
+      at += size;
+    } while (total < max);
+    // One frame that is larger than that, and nothing after it
+    if (total >= this.size) return this.take();
+    const taken = pieces.slice(this.#head, index);
+    if (at > 0) {
+      taken.push(piece.subarray(0, at));
+      if (index < pieces.length) pieces[index] = piece.subarray(at);
+      else this.#start += at;
+    }
+    this.size -= total;
+    pieces.fill(empty, this.#head, index);
+    this.#head = index;
+    if (index > MAX_STALE_PIECES && index > pieces.length >> 1) {
+      this.#pieces = pieces.slice(index);
+      this.#head = 0;
+    }
+    return taken;
+  }
+
+  /** A piece of the list, or the open one, which follows the last. */
+  #pieceAt(index: number): Buffer {
+    return this.#pieces[index] ?? this.#block.subarray(this.#start, this.#end);
+  }
+
+  /** Appends a text of ASCII; false, with nothing appended, when it is more than that. */
   #shortText(first: number, text: string): boolean {
     const length = text.length;
     const at = this.#header(first, length, length);
@@ -140,42 +221,48 @@ export class FrameWriter {
     const mine = !this.#shared || (block === slab && this.#end === slabEnd);
     if (mine && block.length - this.#end >= size) return this.#end;
     this.#seal();
-    if (this.#pieces.length === 0 && size <= MOST_SHARED) this.#openShared(size);
-    else this.#openOwn(size);
+    if (this.#blocks > 0 || size > MAX_SHARED) this.#openOwn(size);
+    else this.#openShared(size);
     return this.#end;
   }
 
   #openShared(size: number): void {
     if (slab.length - slabEnd < size) {
-      slab = Buffer.allocUnsafeSlow(SLAB);
+      slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
       slabEnd = 0;
     }
     this.#block = slab;
     this.#shared = true;
+    this.#blocks = 1;
     this.#start = slabEnd;
     this.#end = slabEnd;
   }
 
-  /** Behind a piece in the shared slab: what a slow peer does not take must not pin other connections' bytes. */
   #openOwn(size: number): void {
-    this.#block = Buffer.allocUnsafeSlow(Math.max(size, this.#blockSize));
+    const usual = SMALLEST_BLOCK << Math.min(this.#blocks++, MAX_DOUBLINGS);
+    this.#block = Buffer.allocUnsafeSlow(Math.max(size, usual));
     this.#shared = false;
-    this.#blockSize = Math.min(SLAB, this.#blockSize * 2);
     this.#start = 0;
     this.#end = 0;
   }
 
+  /** Ends the open piece. The next one follows it in an own block; room in the slab is for all writers. */
   #seal(): void {
-    if (this.#end > this.#start) this.#pieces.push(this.#close());
-    else this.#block = empty;
+    if (this.#end > this.#start) this.#pieces.push(this.#block.subarray(this.#start, this.#end));
+    this.#start = this.#end;
+    if (this.#shared) this.#drop();
   }
 
-  /** Ends the open piece. */
+  /** Ends the open piece, and the use of its block. */
   #close(): Buffer {
     const piece = this.#block.subarray(this.#start, this.#end);
+    this.#drop();
+    return piece;
+  }
+
+  #drop(): void {
     this.#block = empty;
     this.#start = 0;
     this.#end = 0;
-    return piece;
   }
 }

@@ -1,6 +1,15 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { closeBody, FrameWriter, parseCloseBody } from '../../src/protocol.js';
 import { parse } from '../support/frames.js';
+
+/** The header of an unmasked binary message. */
+function headerOf(length: number): Buffer {
+  const writer = new FrameWriter(false);
+  writer.frame(0x82, Buffer.alloc(length));
+  const bytes = Buffer.concat(writer.take());
+  return bytes.subarray(0, bytes.length - length);
+}
 
 const lengths = [
   0,
@@ -140,7 +149,7 @@ test('a large payload of a server goes out by reference', () => {
   ]);
 });
 
-test('frames made before go out by reference, but for small ones behind others, which join them', () => {
+test('frames made before go out by reference: the first small ones, unless they follow others, and large ones', () => {
   const writer = new FrameWriter(false);
   const small = Buffer.from([0x82, 1, 7]);
   const large = Buffer.alloc(5000, Buffer.from([0x82, 0]));
@@ -153,10 +162,180 @@ test('frames made before go out by reference, but for small ones behind others, 
   writer.text(0x81, 'a');
   writer.raw(large);
   writer.raw(small);
+  writer.raw(Buffer.alloc(0));
   expect(writer.size).toBe(3 + 5000 + 3);
   const [text, ...referred] = writer.take();
   expect(text!.toString('hex')).toBe('810161');
   expect([referred.length, referred[0] === large, referred[1] === small]).toEqual([2, true, true]);
+});
+
+describe('[X-29] small frames made before, to a peer that does not read,', () => {
+  test.each([2, 20])('of %i bytes of payload take memory in proportion to their bytes', (size) => {
+    const writer = new FrameWriter(false);
+    const count = 380_000;
+    const total = count * (2 + size);
+    globalThis.gc!();
+    const before = process.memoryUsage();
+    // A frame of its own each time, as each broadcast has
+    for (let i = 0; i < count; i++) writer.raw(Buffer.alloc(2 + size, Buffer.from([0x82, size])));
+    globalThis.gc!();
+    const after = process.memoryUsage();
+    const held = after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers;
+    expect(held).toBeLessThan(total * 1.25 + 100_000);
+    expect(writer.cost).toBeGreaterThanOrEqual(writer.size);
+    expect(writer.cost).toBeLessThan(total * 1.1);
+    const pieces = writer.take();
+    expect(pieces.length).toBeLessThan(200);
+    const all = Buffer.concat(pieces);
+    expect([all.length, all.equals(Buffer.alloc(total, all.subarray(0, 2 + size)))]).toEqual([total, true]);
+  });
+
+  test('the cost of what is kept by reference counts what a piece takes beside its bytes', () => {
+    const writer = new FrameWriter(false);
+    const payload = Buffer.alloc(9000);
+    expect(writer.cost).toBe(0);
+    for (let i = 0; i < 1000; i++) writer.frame(0x82, payload);
+    expect(writer.cost - writer.size).toBeGreaterThan(1000 * 100);
+    expect(writer.cost - writer.size).toBeLessThan(1000 * 1000);
+    const { cost } = writer;
+    writer.take(writer.size / 2);
+    expect(writer.cost).toBeLessThan(cost * 0.51);
+    writer.take();
+    expect(writer.cost).toBe(0);
+  });
+
+  test('the headers of large payloads lie in one block', () => {
+    const writer = new FrameWriter(false);
+    for (let i = 0; i < 500; i++) writer.frame(0x82, Buffer.alloc(9000));
+    const stores = new Set(
+      writer
+        .take()
+        .filter((piece) => piece.length < 9000)
+        .map(({ buffer }) => buffer),
+    );
+    expect(stores.size).toBeLessThan(3);
+  });
+});
+
+describe('take(max)', () => {
+  const payloads = [0, 1, 2, 125, 126, 1000, 4090, 8 * 1024, 8 * 1024 + 1, 20_000, 65_536, 70_000];
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constantFrom('frame', 'text', 'raw'),
+      size: fc.oneof(fc.constantFrom(...payloads), fc.nat(300)),
+    }),
+    fc.record({ kind: fc.constantFrom('take', 'other'), size: fc.oneof(fc.nat(400), fc.nat(100_000)) }),
+  );
+
+  test.each([
+    ['a server', false],
+    ['a client', true],
+  ])(
+    '%s takes whole frames, in order, at most max bytes or one frame, whatever comes in between',
+    (_, masked) => {
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+          const writer = new FrameWriter(masked);
+          const other = new FrameWriter(masked);
+          const expected: Buffer[] = [];
+          const held: { pieces: Buffer[]; count: number }[] = [];
+          const take = (max?: number): void => {
+            const before = writer.size;
+            const pieces = writer.take(max);
+            const bytes = Buffer.concat(pieces);
+            const frames = parse(bytes);
+            expect(writer.size).toBe(before - bytes.length);
+            if (before > 0) expect(frames.length).toBeGreaterThan(0);
+            if (max !== undefined && frames.length > 1) expect(bytes.length).toBeLessThanOrEqual(max);
+            if (max === undefined) expect(writer.size).toBe(0);
+            held.push({ pieces, count: frames.length });
+          };
+          let index = 0;
+          for (const { kind, size } of steps) {
+            const mark = String.fromCharCode(97 + (index++ % 26));
+            if (kind === 'take') take(size);
+            else if (kind === 'other') other.text(0x81, mark.repeat(size % 300));
+            else {
+              expected.push(Buffer.alloc(size, mark));
+              if (kind === 'text') writer.text(0x81, mark.repeat(size));
+              else if (kind === 'frame' || masked) writer.frame(0x82, expected.at(-1)!);
+              else writer.raw(Buffer.concat([headerOf(size), expected.at(-1)!]));
+            }
+          }
+          while (writer.size > 0) take(20_000);
+          take();
+          // Looked at last: nothing that was taken may have changed since
+          const got = held.flatMap(({ pieces, count }) => {
+            const frames = parse(Buffer.concat(pieces));
+            expect(frames.length).toBe(count);
+            return frames.map(({ payload }) => payload);
+          });
+          expect(got.length).toBe(expected.length);
+          expect(got.every((payload, i) => payload.equals(expected[i]!))).toBe(true);
+          expect(writer.cost).toBe(0);
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
+
+  test('a part ends as near to max as whole frames allow', () => {
+    const writer = new FrameWriter(false);
+    for (let i = 0; i < 1000; i++) writer.frame(0x82, Buffer.alloc(98));
+    for (const [max, bytes] of [
+      [1, 100],
+      [100, 100],
+      [199, 100],
+      [200, 200],
+      [70_050, 70_000],
+    ] as const) {
+      expect(Buffer.concat(writer.take(max)).length).toBe(bytes);
+    }
+    expect(writer.size).toBe(100_000 - 70_500);
+  });
+
+  test('a backlog of many pieces is taken in linear time, and what was taken is not kept', () => {
+    const writer = new FrameWriter(false);
+    const payload = Buffer.alloc(9000);
+    const count = 200_000;
+    for (let i = 0; i < count; i++) writer.frame(0x82, payload);
+    let taken = 0;
+    let slowest = 0;
+    const began = performance.now();
+    while (writer.size > 0) {
+      const at = performance.now();
+      taken += writer.take(64 * 1024).length;
+      slowest = Math.max(slowest, performance.now() - at);
+    }
+    expect(taken).toBeGreaterThanOrEqual(2 * count);
+    expect(performance.now() - began).toBeLessThan(2000);
+    expect(slowest).toBeLessThan(200);
+    const kept = new FrameWriter(false);
+    let last: WeakRef<Buffer> | null = null;
+    for (let i = 0; i < 10; i++) {
+      const large = Buffer.alloc(9000);
+      last ??= new WeakRef(large);
+      kept.frame(0x82, large);
+    }
+    kept.take(10_000);
+    return new Promise<void>((resolve) =>
+      setImmediate(() => {
+        globalThis.gc!();
+        expect([last!.deref(), kept.size]).toEqual([undefined, 9 * 9004]);
+        resolve();
+      }),
+    );
+  });
+
+  test('bytes that are cut off inside a frame do not keep it busy for ever', () => {
+    const writer = new FrameWriter(false);
+    writer.raw(Buffer.from([0x82, 100, 1, 2, 3]));
+    writer.text(0x81, 'a');
+    const bytes = Buffer.concat(writer.take(2));
+    expect([bytes.length, writer.size]).toEqual([8, 0]);
+    writer.raw(Buffer.from([0x82, 100, 1, 2, 3]));
+    expect([Buffer.concat(writer.take(2)).length, writer.size]).toEqual([5, 0]);
+  });
 });
 
 test('a slow peer pins little of the bytes of other connections: one piece in the shared slab', () => {
