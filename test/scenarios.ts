@@ -165,9 +165,29 @@ export const scenarios: readonly Scenario[] = [
       'each gets its own messages, never the bytes of another one',
     ],
     [
+      'X-13',
+      '64 KiB of 03 00, thousands of final blocks, as one compressed message',
+      'CPU in proportion to the bytes; 1007 or the empty message',
+    ],
+    [
       'X-29',
       'small broadcasts to a peer that does not read',
       'memory in proportion to their bytes, the cost of entries counted',
+    ],
+    [
+      'X-30',
+      'a broadcast of 1 MB of text to 2,000 connections with context takeover',
+      'UTF-8 made once, compressed once, added to each window',
+    ],
+    [
+      'X-32',
+      'a compressed backlog, or work in the thread pool, when the connection is terminated',
+      'no error, no callback, every promise settles',
+    ],
+    [
+      'X-33',
+      'a buffer changed after it was given to send(), compressed in the thread pool with context takeover',
+      'at most that message is wrong, never a later one',
     ],
   ]),
 ];

@@ -136,19 +136,18 @@ export class Endpoint {
   /** Sends a message that is framed, and encoded, once for all endpoints that can use the frame. */
   sendPrepared(message: PreparedMessage, compress = true): Promise<void> | undefined {
     if (this.#sending) throw new Error('Tried to send a prepared message inside another message');
-    const { opcode, data } = message;
-    const extension = this.#extension;
-    const encodes = compress && extension?.encoder.wants(Buffer.byteLength(data));
-    const shareKey = extension?.encoder.shareKey ?? null;
-    if (this.#masks || (encodes && shareKey === null)) return this.send(opcode, data, true, compress);
+    const encoder = this.#extension?.encoder;
+    const encodes = compress && encoder?.wants(message.bytes.length) === true;
+    const key = encoder?.shareKey ?? null;
+    if (this.#masks || (encodes && key === null))
+      return this.send(message.opcode, message.bytes, true, compress);
     this.#assertOpen();
-    if (!encodes) this.#writer.raw(message.frame);
-    else {
-      const frame = message.encodedFrame(shareKey!, extension!);
-      if (frame instanceof Promise) return this.#later(frame, (encoded) => this.#writer.raw(encoded));
+    const append = (frame: Buffer): undefined => {
+      if (encodes) encoder.sentShared?.(message.bytes);
       this.#writer.raw(frame);
-    }
-    return undefined;
+    };
+    const frame = encodes ? message.encodedFrame(key!, this.#extension!) : message.frame;
+    return frame instanceof Promise ? this.#later(frame, append) : append(frame);
   }
 
   /** Sends a Ping (§5.5.2); throws a RangeError for a payload of more than 125 bytes. */
@@ -318,25 +317,23 @@ export class Endpoint {
   #encode(first: number, data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
     const bytes = typeof data === 'string' ? textBytes(data) : data;
     const payload = this.#extension!.encoder.encode(bytes, fin);
-    if (!(payload instanceof Promise)) {
-      // An encoder may return its input, and a large payload is sent by reference
-      if (payload.buffer === bytes.buffer) releaseTextBytes();
-      return this.#write(first, payload);
-    }
-    releaseTextBytes();
+    const later = payload instanceof Promise;
+    // An encoder may return its input, and a large payload is sent by reference
+    if (later || payload.buffer === bytes.buffer) releaseTextBytes();
+    if (!later) return this.#write(first, payload);
     return this.#later(payload, (encoded) => this.#write(first, encoded));
   }
 
-  /** Lays down what an extension works on; no other message may be sent before. */
-  #later(payload: Promise<Buffer>, lay: (encoded: Buffer) => void): Promise<void> {
+  /** Appends what an extension works on, unless the end comes first; no other message may be sent before. */
+  #later(payload: Promise<Buffer>, append: (encoded: Buffer) => void): Promise<void> {
     this.#waiting = true;
-    return payload
-      .then((encoded) => {
-        if (!this.closing.sent) lay(encoded);
-      })
-      .finally(() => {
-        this.#waiting = false;
-      });
+    const settle = (encoded: unknown): void => {
+      this.#waiting = false;
+      if (this.closing.sent || this.closing.state === State.Closed) return;
+      if (!Buffer.isBuffer(encoded)) throw encoded;
+      append(encoded);
+    };
+    return payload.then(settle, settle);
   }
 
   #close(body: Uint8Array): void {

@@ -6,7 +6,7 @@ import zlib, {
   createDeflateRaw,
   type DeflateRaw,
   deflateRawSync,
-  type ZlibOptions,
+  inflateRawSync,
 } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -430,7 +430,7 @@ describe.each(roles)('a %s', (role) => {
     expect(await (await ws.receive())!.text()).toBe('Hello');
     // RFC 7692 §7.2.3.2: the second message refers to the first
     expect(await (await ws.receive())!.text()).toBe('Hello');
-    // Final blocks without end: off the thread, in bounds
+    // Many final blocks
     const many = Buffer.concat([
       ...Array.from({ length: 200 }, () => deflateRawSync('many ')),
       Buffer.from([0]),
@@ -636,56 +636,497 @@ test('compression is off unless both ask for it, and small messages go as they a
   ]);
 });
 
-test('the thread pool compresses a few messages at a time, all of them in the end', async () => {
-  const { deflateRaw } = zlib;
-  let now = 0;
-  let busiest = 0;
-  const spy = vi.spyOn(zlib, 'deflateRaw').mockImplementation(((
-    data: Buffer,
-    options: ZlibOptions,
-    done: (error: Error | null, result: Buffer) => void,
-  ) => {
-    busiest = Math.max(busiest, ++now);
-    deflateRaw(data, options, (...result) => {
-      now--;
-      done(...result);
-    });
-  }) as typeof deflateRaw);
+/** Every zlib stream that is made meanwhile. */
+async function spied(work: (made: DeflateRaw[]) => Promise<void>): Promise<void> {
+  const { createDeflateRaw } = zlib;
+  const made: DeflateRaw[] = [];
+  const spy = vi.spyOn(zlib, 'createDeflateRaw').mockImplementation((options) => {
+    made.push(createDeflateRaw(options));
+    return made.at(-1)!;
+  });
   syncBuiltinESMExports();
   try {
-    const all = Array.from({ length: 40 }, async (_, i) => {
-      const payload = await extensionOf('server', { offloadSize: 0 }).encoder.encode(
-        content(i, 60_000),
-        true,
-      );
-      return new ReferenceInflater(15, true).message(Buffer.from(payload)).equals(content(i, 60_000));
-    });
-    expect(await Promise.all(all)).toEqual(all.map(() => true));
-    expect(busiest).toBe(8);
-    expect(now).toBe(0);
+    await work(made);
   } finally {
     spy.mockRestore();
     syncBuiltinESMExports();
   }
+}
+
+const alive = (made: readonly DeflateRaw[]): number => made.filter(({ destroyed }) => !destroyed).length;
+
+test('the thread pool compresses a few messages at a time, all of them in the end', async () => {
+  await spied(async (made) => {
+    let busiest = 0;
+    const all = Array.from({ length: 40 }, async (_, i) => {
+      const { encoder } = extensionOf('server', { offloadSize: 0 });
+      const payload = await encoder.encode(content(i, 60_000), true);
+      busiest = Math.max(busiest, alive(made));
+      return new ReferenceInflater(15, true).message(Buffer.from(payload)).equals(content(i, 60_000));
+    });
+    expect([made.length, alive(made)]).toEqual([8, 8]);
+    expect(await Promise.all(all)).toEqual(all.map(() => true));
+    await turns();
+    expect([busiest, made.length, alive(made)]).toEqual([8, 40, 0]);
+  });
 });
 
-test('a broadcast is compressed once, when no context is taken over', async () => {
-  const message = prepareMessage('broadcast '.repeat(100));
-  for (const [options, once] of [
-    [{ serverNoContextTakeover: true }, true],
-    [{}, false],
-  ] as const) {
-    const frames = Array.from({ length: 3 }, () => {
+test('[X-32] closing an extension settles what it has in the thread pool and in line for it, and leaves nothing', async () => {
+  await spied(async (made) => {
+    const extensions = Array.from({ length: 40 }, () => extensionOf('server', { offloadSize: 0 }));
+    const works = extensions.map(({ encoder }, i) => encoder.encode(content(i, 60_000), true));
+    // Of the first 8, which run, and of the others, which are in line, each second one
+    for (const [i, extension] of extensions.entries()) if (i % 2 === 0) extension.close();
+    const settled = await Promise.all(works);
+    for (const [i, payload] of settled.entries()) {
+      if (i % 2 === 0) expect(payload.length).toBe(0);
+      else {
+        const data = new ReferenceInflater(15).message(Buffer.from(payload));
+        expect(data.equals(content(i, 60_000))).toBe(true);
+      }
+    }
+    await turns();
+    // Some were begun in place of those that closed before
+    expect(made.length).toBeLessThan(32);
+    expect(alive(made)).toBe(0);
+    // Nothing of it is kept: neither the data in line, nor a window made after the end
+    const held = new WeakRef(Buffer.allocUnsafeSlow(60_000));
+    const busy = Array.from({ length: 8 }, () => extensionOf('server', { offloadSize: 0 }));
+    const running = busy.map(({ encoder }, i) => encoder.encode(content(i, 60_000), true));
+    const waiting = extensionOf('server', { offloadSize: 0 });
+    const work = waiting.encoder.encode(held.deref()!, true);
+    waiting.close();
+    expect((await work).length).toBe(0);
+    await turns();
+    globalThis.gc!();
+    expect(held.deref()).toBe(undefined);
+    for (const extension of busy) extension.close();
+    await Promise.all(running);
+    // All places are free again
+    const { length } = made;
+    const again = Array.from({ length: 10 }, (_, i) =>
+      extensionOf('server', { offloadSize: 0 }).encoder.encode(content(i, 60_000), true),
+    );
+    expect(made.length).toBe(length + 8);
+    await Promise.all(again);
+    for (const extension of extensions) extension.close();
+  });
+});
+
+test('[X-32] a message of many connections in the thread pool is not lost with the one that began it', async () => {
+  const message = prepareMessage('shared '.repeat(20_000));
+  const extensions = Array.from({ length: 3 }, () => extensionOf('server'));
+  const endpoints = extensions.map((extension) => new Endpoint({ role: 'server', extension }));
+  const works = endpoints.map((endpoint) => endpoint.sendPrepared(message));
+  endpoints[0]!.closed();
+  await Promise.all(works);
+  expect(endpoints.map((endpoint) => endpoint.pending > 0)).toEqual([false, true, true]);
+  for (const endpoint of endpoints.slice(1)) {
+    const [frame] = parse(Buffer.concat(endpoint.take()));
+    expect(new ReferenceInflater(15).message(frame!.payload).length).toBe(140_000);
+  }
+});
+
+test('[X-32] a failure of zlib after the end of the connection is dropped, before it is reported', async () => {
+  for (const ends of [true, false]) {
+    await spied(async (made) => {
+      const extension = extensionOf('server', { offloadSize: 0 });
+      const endpoint = new Endpoint({ role: 'server', extension });
+      const work = endpoint.send(2, content(1, 60_000));
+      made[0]!.destroy(new Error('of zlib'));
+      if (ends) endpoint.closed();
+      const outcome = await work!.then(
+        () => 'resolved',
+        (error: Error) => error.message,
+      );
+      expect([outcome, endpoint.pending]).toEqual([ends ? 'resolved' : 'of zlib', 0]);
+    });
+  }
+});
+
+test('[X-32] after close() a decoder reads nothing, fails nothing and calls nothing, whatever it was at', async () => {
+  const large = deflateRawSync(content(1, 400_000), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+  const small = deflateRawSync(content(2, 500), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+  for (const turnsBefore of [0, 1, 3]) {
+    for (const [payload, last] of [
+      [large, true],
+      [large, false],
+      [small, true],
+      [small, false],
+      [Buffer.alloc(70_000, 0xff), true],
+    ] as const) {
+      const { decoder, ...extension } = extensionOf('server');
+      let calls = 0;
+      decoder.onready = () => calls++;
+      decoder.write(payload, last);
+      if (turnsBefore > 0) {
+        try {
+          decoder.read(1e9);
+        } catch {
+          // Broken by intent
+        }
+        await turns(turnsBefore);
+      }
+      calls = 0;
+      extension.close();
+      expect([decoder.read(1e9), decoder.busy]).toEqual([null, false]);
+      decoder.write(payload, true);
+      expect([decoder.read(1e9), decoder.busy]).toEqual([null, false]);
+      await turns(20);
+      expect(calls).toBe(0);
+    }
+  }
+});
+
+describe('[X-30] a broadcast', () => {
+  const keyless = (role: Role, options: PermessageDeflateOptions): Extension => {
+    const { encoder, ...extension } = extensionOf(role, options);
+    return {
+      ...extension,
+      encoder: { wants: (size) => encoder.wants(size), encode: (data, last) => encoder.encode(data, last) },
+    };
+  };
+
+  test('is compressed once for all connections with the same window, and its UTF-8 is made once', async () => {
+    for (const text of ['broadcast '.repeat(20), 'broadcast '.repeat(500), 'bröadcast '.repeat(50_000)]) {
+      const message = prepareMessage(text);
+      const frames: Buffer[] = [];
+      const kinds: PermessageDeflateOptions[] = [{}, { serverNoContextTakeover: true }, { threshold: 0 }];
+      for (let i = 0; i < 9; i++) {
+        const extension = extensionOf('server', kinds[i % 3]);
+        const endpoint = new Endpoint({ role: 'server', extension });
+        await endpoint.sendPrepared(message);
+        frames.push(endpoint.take()[0]!);
+      }
+      expect(new Set(frames).size).toBe(1);
+      const { payload } = parse(frames[0]!)[0]!;
+      expect(new ReferenceInflater(15).message(payload).equals(Buffer.from(text))).toBe(true);
+      expect(message.bytes.equals(Buffer.from(text))).toBe(true);
+      expect(message.bytes).toBe(message.bytes);
+    }
+  });
+
+  test('is compressed for each window and level apart', () => {
+    const message = prepareMessage('broadcast '.repeat(100));
+    const frames = [{}, { serverMaxWindowBits: 10 }, { level: 6 }, { memLevel: 9 }].map((options) => {
       const endpoint = new Endpoint({ role: 'server', extension: extensionOf('server', options) });
       endpoint.sendPrepared(message);
       return endpoint.take()[0]!;
     });
-    expect(new Set(frames).size).toBe(once ? 1 : 3);
-    for (const frame of frames)
-      expect(new ReferenceInflater(15).message(parse(frame)[0]!.payload).toString()).toBe(
-        'broadcast '.repeat(100),
+    expect(new Set(frames).size).toBe(4);
+  });
+
+  test.each(shapes)(
+    'among any other messages leaves each window as its peer has it: %j',
+    async (options) => {
+      const bits = options.serverMaxWindowBits ?? 15;
+      const step = fc.record({
+        seed: fc.nat(6),
+        size: fc.oneof(fc.nat(300), fc.constantFrom(1024, 1025, 2048, 3000, 40_000)),
+        way: fc.constantFrom('send', 'broadcast', 'plain broadcast', 'writer', 'text'),
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+          // Each connection has sent something else before, and one has no key to share by
+          const ends = Array.from({ length: 3 }, (_, i) => {
+            const extension = i === 2 ? keyless('server', options) : extensionOf('server', options);
+            const endpoint = new Endpoint({ role: 'server', extension });
+            const reference = new ReferenceInflater(bits, options.serverNoContextTakeover !== true);
+            return { endpoint, reference, expected: [] as Buffer[] };
+          });
+          for (const [i, { endpoint, expected }] of ends.entries()) {
+            expected.push(content(i, 700 * i));
+            await endpoint.send(2, expected[0]!);
+          }
+          for (const { seed, size, way } of steps) {
+            const data = content(seed, size);
+            const message = prepareMessage(way === 'text' ? data.toString('latin1') : data);
+            await Promise.all(
+              ends.map(async ({ endpoint, expected }, i) => {
+                if (way === 'send') {
+                  expected.push(content(seed + i, size));
+                  await endpoint.send(2, expected.at(-1)!);
+                } else if (way === 'writer') {
+                  expected.push(data);
+                  await endpoint.send(2, data.subarray(0, size >> 1), false);
+                  await endpoint.send(2, data.subarray(size >> 1), true);
+                } else {
+                  expected.push(Buffer.from(message.data));
+                  await endpoint.sendPrepared(message, way !== 'plain broadcast');
+                }
+              }),
+            );
+          }
+          for (const { endpoint, reference, expected } of ends) {
+            const got: Buffer[] = [];
+            let parts: Buffer[] = [];
+            let encoded = false;
+            for (const { opcode, fin, rsv, payload } of parse(output(endpoint))) {
+              if (opcode !== 0) encoded = rsv !== 0;
+              parts.push(payload);
+              if (!fin) continue;
+              const whole = Buffer.concat(parts);
+              got.push(encoded ? reference.message(whole) : whole);
+              parts = [];
+            }
+            expect(got.length).toBe(expected.length);
+            expect(got.every((data, i) => data.equals(expected[i]!))).toBe(true);
+          }
+        }),
+        { numRuns: 12 },
       );
-  }
+    },
+    60_000,
+  );
+
+  test('of data that changes after the first send is the same, and remembered the same, for all', async () => {
+    for (const size of [500, 5000, 60_000]) {
+      const data = content(1, size);
+      const before = Buffer.from(data);
+      const message = prepareMessage(data);
+      const ends = Array.from({ length: 3 }, () => ({
+        endpoint: new Endpoint({ role: 'server', extension: extensionOf('server') }),
+        reference: new ReferenceInflater(15),
+      }));
+      const works = ends.map(({ endpoint }) => {
+        const work = endpoint.sendPrepared(message);
+        // Later messages would refer to it
+        data.set(content(2, size));
+        return work;
+      });
+      await Promise.all(works);
+      for (const { endpoint, reference } of ends) {
+        await endpoint.send(2, before);
+        await endpoint.send(2, content(2, size));
+        const got = parse(output(endpoint)).map(({ payload }) => reference.message(payload));
+        expect(got.slice(0, 2).map((one) => one.equals(before))).toEqual([true, true]);
+        expect(got[2]!.equals(content(2, size))).toBe(true);
+      }
+    }
+  });
+
+  test('that fails in the thread pool fails for each connection, and the next one is compressed again', async () => {
+    await spied(async (made) => {
+      const message = prepareMessage('x'.repeat(100_000));
+      const ends = Array.from({ length: 3 }, () => {
+        const extension = extensionOf('server');
+        return {
+          endpoint: new Endpoint({ role: 'server', extension }),
+          reference: new ReferenceInflater(15),
+        };
+      });
+      const works = ends.map(({ endpoint }) => endpoint.sendPrepared(message)!);
+      made[0]!.destroy(new Error('of zlib'));
+      const outcomes = await Promise.allSettled(works);
+      expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+      for (const { endpoint, reference } of ends) {
+        expect(endpoint.pending).toBe(0);
+        await endpoint.sendPrepared(message);
+        const frames = parse(output(endpoint));
+        expect(reference.message(frames[0]!.payload).length).toBe(100_000);
+      }
+      expect(made.length).toBe(2);
+    });
+  });
+
+  test('of 1 MB of text to 2,000 connections takes the time of one', async () => {
+    const text = 'tick: {"price": 12345, "symbol": "SLUICE"} ö '.repeat(23_000);
+    const endpoints = Array.from({ length: 2000 }, () => {
+      return new Endpoint({ role: 'server', extension: extensionOf('server') });
+    });
+    globalThis.gc!();
+    const before = process.memoryUsage().arrayBuffers;
+    const began = performance.now();
+    const message = prepareMessage(text);
+    const works = endpoints.map((endpoint) => endpoint.sendPrepared(message));
+    const held = process.memoryUsage().arrayBuffers - before;
+    // Before: 3 seconds, then 14, and 1.9 GiB
+    expect(performance.now() - began).toBeLessThan(1500);
+    expect(held).toBeLessThan(16 * 1024 * 1024);
+    await Promise.all(works);
+    expect(performance.now() - began).toBeLessThan(7000);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(40 * 1024 * 1024);
+    expect(new Set(endpoints.map((endpoint) => endpoint.take()[0]!.buffer)).size).toBe(1);
+    for (const endpoint of endpoints) endpoint.closed();
+  });
+});
+
+describe('[X-33] a buffer changed while it is compressed in the thread pool', () => {
+  test.each(shapes)(
+    'leaves every later message right: %j',
+    async (options) => {
+      const bits = options.serverMaxWindowBits ?? 15;
+      for (const size of [1025, 2047, 2048, 2049, 36_863, 36_864, 36_865, 200_000]) {
+        for (const when of ['at once', 'in a later turn']) {
+          const { encoder, close } = extensionOf('server', { ...options, offloadSize: 0 });
+          const reference = new ReferenceInflater(bits, options.serverNoContextTakeover !== true);
+          const first = content(1, 900);
+          expect(reference.message(Buffer.from(await encoder.encode(first, true))).equals(first)).toBe(true);
+          const data = content(2, size);
+          const work = encoder.encode(data, true);
+          if (when !== 'at once') await turns(1);
+          data.set(content(4, size));
+          // Whatever the peer got of it
+          expect(reference.message(Buffer.from(await work)).length).toBe(size);
+          for (const [seed, length] of [
+            [2, 600],
+            [4, 1000],
+            [2, 3000],
+            [4, size],
+            [1, 50],
+          ] as const) {
+            const later = content(seed, length);
+            const payload = Buffer.from(await encoder.encode(later, true));
+            expect(reference.message(payload).equals(later), `${size} ${when} ${seed}`).toBe(true);
+          }
+          close();
+        }
+      }
+    },
+    60_000,
+  );
+
+  test('by another thread, at once or in the pool, leaves every later message right', async () => {
+    // Memory shared between threads is copied before it is compressed: here the copy is what is looked at
+    const { encoder } = extensionOf('server');
+    const reference = new ReferenceInflater(15);
+    const shared = new Uint8Array(new SharedArrayBuffer(5000));
+    shared.set(content(1, 5000));
+    const copy = vi.spyOn(zlib, 'deflateRawSync');
+    syncBuiltinESMExports();
+    const payload = Buffer.from(await encoder.encode(shared, true));
+    expect(copy.mock.calls.map(([data]) => (data as Uint8Array).buffer instanceof ArrayBuffer)).toEqual([
+      true,
+    ]);
+    copy.mockRestore();
+    syncBuiltinESMExports();
+    expect(reference.message(payload).equals(content(1, 5000))).toBe(true);
+  });
+});
+
+describe('[X-13] thousands of final blocks', () => {
+  const final = Buffer.from([3, 0]);
+  const outcome = (payload: Buffer, parts = 1): Promise<[outcome: unknown, milliseconds: number]> => {
+    const extension = extensionOf('server');
+    const endpoint = new Endpoint({ role: 'server', extension });
+    const began = process.cpuUsage();
+    return new Promise((resolve) => {
+      const give = (value: unknown): void => {
+        const { user, system } = process.cpuUsage(began);
+        endpoint.closed();
+        resolve([value, (user + system) / 1000]);
+      };
+      const chunks = Array.from({ length: parts }, (_, i) =>
+        frameTo(
+          'server',
+          i === 0 ? 2 : 0,
+          payload.subarray((payload.length * i) / parts, (payload.length * (i + 1)) / parts),
+          { rsv: i === 0 ? 0x40 : 0, fin: i === parts - 1 },
+        ),
+      );
+      endpoint.push(Buffer.concat(chunks));
+      let size = 0;
+      const pull = (): void => {
+        try {
+          for (let event = endpoint.next(); event !== 0; event = endpoint.next()) {
+            if (event !== 1) return;
+            size += endpoint.end - endpoint.start;
+            if (endpoint.last) give(size);
+          }
+        } catch (error) {
+          give((error as { closeCode: number }).closeCode);
+        }
+      };
+      extension.decoder.onready = pull;
+      pull();
+    });
+  };
+
+  test.each([1, 7, 1000])('take CPU in proportion to their bytes, in %i fragments', async (parts) => {
+    for (const [bytes, expected] of [
+      [1024, 0],
+      [8190, 0],
+      [16 * 1024, 1007],
+      [64 * 1024, 1007],
+      [1024 * 1024, 1007],
+    ] as const) {
+      const payload = Buffer.concat([Buffer.alloc(bytes, final), Buffer.from([0])]);
+      const [value, milliseconds] = await outcome(payload, parts);
+      expect([bytes, value]).toEqual([bytes, expected]);
+      // Before: 800 ms for 64 KiB
+      expect(milliseconds).toBeLessThan(300);
+    }
+  });
+
+  test('are refused as well where zlib has to read them, and where they follow much data', async () => {
+    const many = Buffer.concat([Buffer.alloc(20_000, final), Buffer.from([0])]);
+    for (const front of [deflateRawSync(content(1, 300_000)), deflateRawSync(Buffer.alloc(200_000))]) {
+      expect((await outcome(Buffer.concat([front, many])))[0]).toBe(1007);
+    }
+  });
+
+  test('of a size that pays for them are read', async () => {
+    const data = Array.from({ length: 40 }, (_, i) => content(3 * i, 5000));
+    const payload = Buffer.concat([...data.map((part) => deflateRawSync(part)), Buffer.from([0])]);
+    for (const parts of [1, 13]) expect((await outcome(payload, parts))[0]).toBe(40 * 5000);
+  });
+
+  test('with codes that are not complete, which zlib allows where one symbol or none is used, are read', async () => {
+    let bits = '';
+    const number = (value: number, size: number): void => {
+      for (let i = 0; i < size; i++) bits += (value >> i) & 1;
+    };
+    // A last block, dynamic; 257 literals, 1 distance, 18 code lengths: 1 bit for symbol 18, 2 for 0 and for 1
+    for (const [value, size] of [
+      [1, 1],
+      [2, 2],
+      [0, 5],
+      [0, 5],
+      [14, 4],
+    ] as const)
+      number(value, size);
+    for (let i = 0; i < 18; i++) number(i === 2 ? 1 : i === 3 || i === 17 ? 2 : 0, 3);
+    // 138 and 118 times no code, one bit for the end of the block, no distance; the end of the block
+    bits += '0';
+    number(138 - 11, 7);
+    bits += '0';
+    number(118 - 11, 7);
+    bits += '11';
+    bits += '10';
+    bits += '0';
+    const block = Buffer.from(
+      Array.from({ length: Math.ceil(bits.length / 8) }, (_, i) =>
+        Number.parseInt(
+          bits
+            .slice(8 * i, 8 * i + 8)
+            .padEnd(8, '0')
+            .split('')
+            .reverse()
+            .join(''),
+          2,
+        ),
+      ),
+    );
+    expect(inflateRawSync(block).length).toBe(0);
+    const payload = Buffer.concat([Buffer.alloc(block.length * 500, block), Buffer.from([0])]);
+    const [value, milliseconds] = await outcome(payload);
+    expect(value).toBe(0);
+    expect(milliseconds).toBeLessThan(150);
+  });
+});
+
+test('the memory that connections share is made with the first message', async () => {
+  vi.resetModules();
+  const spy = vi.spyOn(Buffer, 'alloc');
+  const allocated = (): number => spy.mock.calls.reduce((sum, [size]) => sum + size, 0);
+  const { permessageDeflate: fresh } = await import('../../src/extensions/permessage-deflate/index.js');
+  expect(allocated()).toBeLessThan(1024);
+  const { extension } = fresh().accept([])!;
+  extension.encoder.encode(content(1, 300), true);
+  extension.decoder.write(Buffer.from('f248cdc9c90700', 'hex'), true);
+  expect(String(extension.decoder.read(100))).toBe('Hello');
+  expect(allocated()).toBeGreaterThan(40 * 1024);
+  spy.mockRestore();
 });
 
 test('what a connection keeps is only as large as what it has seen', () => {

@@ -3,7 +3,7 @@
  *
  *     payload up to SMALL_PAYLOAD, nothing unusual in it ──▶ inflateBlocks(), no zlib context at all
  *     payload and data not large ──────────────────────────▶ zlib at once, with the window as dictionary
- *     else ────────────────────────────────────────────────▶ an InflateStream, off the thread, until the message ends
+ *     else ────────────────────────────────────────────────▶ an InflateStream, in the thread pool, to its end
  */
 import { type InflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { InvalidPayloadError, ProtocolError } from '../../errors.js';
@@ -15,11 +15,11 @@ import { MARK, MARKED_BLOCK, TAIL, withoutMark } from './tail.js';
 import { Window } from './window.js';
 
 /** More payload than this is inflated off the thread. */
-const MOST_PAYLOAD = 16 * 1024;
+const MAX_PAYLOAD = 16 * 1024;
 /** More data than this is inflated off the thread. */
-const MOST_DATA = 128 * 1024;
-/** Blocks marked as the last one that are followed on the thread; an honest message has one at most. */
-const MOST_STREAMS = 8;
+const MAX_DATA = 128 * 1024;
+/** zlib contexts of a message on the thread; each block marked as the last one needs another one. */
+const MAX_CONTEXTS = 4;
 
 /** What `info: true` gives. */
 interface Inflated {
@@ -33,6 +33,7 @@ export class Inflater implements MessageDecoder {
   onready: (() => void) | null = null;
   #last = false;
   #stream: InflateStream | null = null;
+  #closed = false;
   /** The payload of the message: when it came in one part, else what came so far. */
   #whole: Buffer | null = null;
   readonly #payload: MessageAssembler = new MessageAssembler();
@@ -40,7 +41,10 @@ export class Inflater implements MessageDecoder {
   readonly #windowBits: number;
   readonly #contextTakeover: boolean;
 
-  /** @param windowBits - of the peer's compressor; @param contextTakeover - whether its window carries over */
+  /**
+   * @param windowBits - of the peer's compressor
+   * @param contextTakeover - whether its window carries over
+   */
   constructor(windowBits: number, contextTakeover: boolean) {
     this.#window = new Window(windowBits);
     this.#windowBits = windowBits;
@@ -52,13 +56,14 @@ export class Inflater implements MessageDecoder {
   }
 
   write(payload: Buffer, last: boolean): void {
+    if (this.#closed) return;
     this.done = false;
     this.#last = last;
     if (this.#stream !== null) this.#stream.write(payload, last);
-    else if (last && this.#payload.size === 0 && payload.length <= MOST_PAYLOAD) this.#whole = payload;
+    else if (last && this.#payload.size === 0 && payload.length <= MAX_PAYLOAD) this.#whole = payload;
     else {
       this.#payload.add(payload, 0, payload.length);
-      if (this.#payload.size > MOST_PAYLOAD) this.#startStream(this.#payload.take());
+      if (this.#payload.size > MAX_PAYLOAD) this.#startStream(this.#payload.take());
     }
   }
 
@@ -73,8 +78,11 @@ export class Inflater implements MessageDecoder {
     }
   }
 
-  /** Frees what it holds. */
+  /** Frees what it holds. From here on nothing is read, and `onready` is not called. */
   close(): void {
+    this.#closed = true;
+    this.#last = false;
+    this.onready = null;
     this.#stream?.close();
     this.#stream = null;
     this.#whole = null;
@@ -99,8 +107,8 @@ export class Inflater implements MessageDecoder {
     let size = 0;
     for (let at = 0; at < input.length; ) {
       const own = at >= payload.length;
-      const many = parts.length >= MOST_STREAMS && !own;
-      const room = own ? MOST_DATA : Math.min(most, MOST_DATA) - size;
+      const many = parts.length >= MAX_CONTEXTS && !own;
+      const room = own ? MAX_DATA : Math.min(most, MAX_DATA) - size;
       const part = many ? null : this.#inflate(input.subarray(at), room);
       if (part === null) {
         this.#startStream(payload.subarray(at));

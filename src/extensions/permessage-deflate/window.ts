@@ -1,11 +1,14 @@
 /**
- * The window that carries over between messages, RFC 7692 §7.2.3.2: the last 2^bits bytes of plain text. Between
- * messages it is all that a connection keeps, and only as many bytes as it has seen.
+ * The window that carries over between messages, RFC 7692 §7.2.3.2: the last 2^bits bytes of plain text.
+ * Between messages it is all that a connection keeps, and only as many bytes as it has seen.
  */
 
-/** Room behind a full window, so that it is moved to the front once in so many bytes: a quarter of it, between these. */
-const LEAST_SLACK = 1024;
-const MOST_SLACK = 4096;
+/**
+ * Room behind a full window, so that it is moved to the front once in as many bytes: a quarter of it, between
+ * these.
+ */
+const MIN_SLACK = 1024;
+const MAX_SLACK = 4096;
 const FIRST_SIZE = 256;
 
 const empty: Buffer = Buffer.alloc(0);
@@ -14,6 +17,8 @@ const emptyWords = new DataView(empty.buffer);
 /** Remembers the end of a stream of bytes. */
 export class Window {
   readonly size: number;
+  /** Most bytes that one {@link push} keeps: the last ones. */
+  readonly capacity: number;
   readonly #slack: number;
   /** What is remembered is the end of `bytes[0, end)`, at most `size` bytes of it. */
   bytes: Buffer = empty;
@@ -25,7 +30,8 @@ export class Window {
 
   constructor(bits: number) {
     this.size = 2 ** bits;
-    this.#slack = Math.min(MOST_SLACK, Math.max(LEAST_SLACK, this.size / 4));
+    this.#slack = Math.min(MAX_SLACK, Math.max(MIN_SLACK, this.size / 4));
+    this.capacity = Math.max(this.size, this.#slack);
   }
 
   /** The last bytes seen, at most `most`: a view that the next {@link push} may overwrite. */
@@ -33,10 +39,9 @@ export class Window {
     return this.bytes.subarray(Math.max(0, this.end - Math.min(most, this.size)), this.end);
   }
 
-  /** Takes the bytes that follow. Up to {@link LEAST_SLACK} of them stand behind a whole window. */
+  /** Takes the bytes that follow. Up to {@link MIN_SLACK} of them stand behind a whole window. */
   push(data: Uint8Array): void {
-    const most = Math.max(this.size, this.#slack);
-    const tail = data.length > most ? data.subarray(data.length - most) : data;
+    const tail = data.length > this.capacity ? data.subarray(data.length - this.capacity) : data;
     if (this.end + tail.length > this.bytes.length) this.#makeRoom(tail.length);
     this.bytes.set(tail, this.end);
     this.end += tail.length;
