@@ -170,6 +170,11 @@ export const scenarios: readonly Scenario[] = [
       'CPU in proportion to the bytes; 1007 or the empty message',
     ],
     [
+      'X-22',
+      'a listener that transfers data.buffer to another thread',
+      'an error or nothing, never the silence or the bytes of others',
+    ],
+    [
       'X-29',
       'small broadcasts to a peer that does not read',
       'memory in proportion to their bytes, the cost of entries counted',
