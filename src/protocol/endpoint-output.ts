@@ -79,12 +79,12 @@ export class EndpointOutput {
     if (this.masks || (encodes && key === null))
       return this.send(message.opcode, message.bytes, true, compress);
     this.#assertOpen();
-    const lay = (frame: Buffer): undefined => {
+    const append = (frame: Buffer): undefined => {
       if (encodes) encoder.sentShared?.(message.bytes);
       this.#writer.raw(frame);
     };
     const frame = encodes ? message.encodedFrame(key!, this.extension!) : message.frame;
-    return frame instanceof Promise ? this.#later(frame, lay) : lay(frame);
+    return frame instanceof Promise ? this.#later(frame, append) : append(frame);
   }
 
   /** Sends a Ping (§5.5.2); throws a RangeError for a payload of more than 125 bytes. */
@@ -132,7 +132,9 @@ export class EndpointOutput {
   /** Answers a Ping, or keeps it to be answered. */
   protected answer(ping: Buffer): void {
     // §5.5.2: a Pong is due "unless it already received a Close frame"; after our own none may be sent
-    if (!this.closing.sent && !this.#muted) this.#pong = ping;
+    if (this.closing.sent || this.#muted) return;
+    // A copy, as the received memory is the application's by the time that the Pong leaves
+    this.#pong = this.congested ? Buffer.from(ping) : ping;
     if (!this.congested) this.#answerPing();
   }
 
@@ -189,14 +191,14 @@ export class EndpointOutput {
     return this.#later(payload, (encoded) => this.#write(first, encoded));
   }
 
-  /** Lays down what an extension works on, unless nothing may be sent any more; no other message may be sent before. */
-  #later(payload: Promise<Buffer>, lay: (encoded: Buffer) => void): Promise<void> {
+  /** Appends what an extension works on, unless the end comes first; no other message may be sent before. */
+  #later(payload: Promise<Buffer>, append: (encoded: Buffer) => void): Promise<void> {
     this.#waiting = true;
     const settle = (encoded: unknown): void => {
       this.#waiting = false;
       if (this.closing.sent || this.#muted) return;
       if (!Buffer.isBuffer(encoded)) throw encoded;
-      lay(encoded);
+      append(encoded);
     };
     return payload.then(settle, settle);
   }

@@ -1,12 +1,14 @@
 /**
- * The interface of an extension, RFC 6455 §9. The core knows extensions only through this file: which RSV bits
- * they own (§5.2), and how they transform the payload of a message that carries those bits.
+ * The interface of an extension, RFC 6455 §9. The core knows extensions only through this file: which RSV
+ * bits they own (§5.2), and how they transform the payload of a message that carries those bits.
  *
  *     received payload -> decoder.write() -> decoder.read() ... -> message
  *     message -> encoder.encode() -> sent payload
  */
 
-/** Parameters of one extension in the order of the header field; a parameter without a value is `true` (§9.1). */
+/**
+ * Parameters of one extension in the order of the header field; a parameter without a value is `true` (§9.1).
+ */
 export type ExtensionParameters = readonly (readonly [name: string, value: string | true])[];
 
 /** What an application configures: makes an {@link Extension} out of a negotiation. */
@@ -30,20 +32,25 @@ export interface AcceptedExtension {
 /** A negotiated extension of one connection. */
 export interface Extension {
   readonly name: string;
-  /** The RSV bits it owns in the first byte of the first frame of a message: of 0x40, 0x20, 0x10 one or more. */
+  /**
+   * The RSV bits it owns in the first byte of the first frame of a message: of 0x40, 0x20, 0x10 one or more.
+   */
   readonly rsv: number;
   readonly decoder: MessageDecoder;
   readonly encoder: MessageEncoder;
   /**
-   * Frees what it holds; nothing is called after it. From here on it calls nothing either, not even `onready`, and what
-   * a pending promise of the encoder gives is dropped: it should settle soon, with anything.
+   * Frees what it holds; nothing is called after it. From here on it calls nothing either, not even
+   * `onready`, and what a pending promise of the encoder gives is dropped: it should settle soon, with
+   * anything.
    */
   close(): void;
 }
 
 /** Turns the received payload of one message after another into its data. */
 export interface MessageDecoder {
-  /** Takes a part of the payload; `last` marks the end of the message. Never called while `read()` has more. */
+  /**
+   * Takes a part of the payload; `last` marks the end of the message. Never called while `read()` has more.
+   */
   write(payload: Buffer, last: boolean): void;
   /**
    * The next part of the data, or `null`: then it wants more payload, works elsewhere (`busy`), or the
@@ -65,33 +72,34 @@ export interface MessageEncoder {
   /** Whether a message is worth it; asked once, before its first part. `size` is -1 when not known. */
   wants(size: number): boolean;
   /**
-   * Set when endpoints may share a payload, so that a message for many of them is encoded once: each endpoint with the
-   * same key can send what one of them made of it. That is what `encode()` makes when there is no `encodeShared()`: a
-   * key then says that each message is encoded on its own. Without a key each endpoint encodes the message.
+   * Set when endpoints may share a payload, so that a message for many of them is encoded once: each endpoint
+   * with the same key can send what one of them made of it. That is what `encode()` makes when there is no
+   * `encodeShared()`: a key then says that each message is encoded on its own. Without a key each endpoint
+   * encodes the message.
    */
   readonly shareKey?: string | null;
   /**
-   * Encodes a whole message for every endpoint with this `shareKey`: without reference to earlier messages, and without
-   * any effect on this encoder. Closing this extension does not stop it.
+   * Encodes a whole message for every endpoint with this `shareKey`: without reference to earlier messages,
+   * and without any effect on this encoder. Closing this extension does not stop it.
    *
    * @param data - stays as it is, and may be kept until the promise settles
    * @returns as of `encode()`
    */
   encodeShared?(data: Uint8Array): Buffer | Promise<Buffer>;
   /**
-   * A payload that `encodeShared()` made, of this encoder or of another one with the same key, is sent next, in place
-   * of one of `encode()`. Where later messages may refer to earlier ones, `data`, which it was made of, counts among
-   * those. `data` is to be read within the call.
+   * A payload that `encodeShared()` made, of this encoder or of another one with the same key, is sent next,
+   * in place of one of `encode()`. Where later messages may refer to earlier ones, `data`, which it was made
+   * of, counts among those. `data` is to be read within the call.
    */
   sentShared?(data: Uint8Array): void;
   /**
    * Encodes a part of a message; a promise means that later parts and messages wait for it.
    *
-   * @param data - belongs to the caller: to be read within the call, or until the returned promise settles, and
-   *   never changed or kept. The application may change it until then. Text lies in memory that the next text of any
-   *   connection overwrites, unless a promise was returned
-   * @returns the payload to send, which may be `data` itself. A buffer of at most 8 KiB that is returned at once
-   *   may be reused by the next call: it has been copied by then. Any other must stay unchanged
+   * @param data - belongs to the caller: to be read within the call, or until the returned promise settles,
+   *   and never changed or kept. The application may change it until then. Text lies in memory that the next
+   *   text of any connection overwrites, unless a promise was returned
+   * @returns the payload to send, which may be `data` itself. A buffer of at most 8 KiB that is returned at
+   *   once may be reused by the next call: it has been copied by then. Any other must stay unchanged
    */
   encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;
 }

@@ -1,6 +1,6 @@
 /**
- * Bytes to frames, RFC 6455 §5.2-§5.5. Parsing is pulled: `push()` takes a received buffer, `next()` names what
- * comes next in it.
+ * Bytes to frames, RFC 6455 §5.2-§5.5. Parsing is pulled: `push()` takes a received buffer, `next()` names
+ * what comes next in it.
  *
  *                 ┌────────────── last byte of the payload ──────────────┐
  *                 ▼                                                      │
@@ -40,8 +40,8 @@ const State = { Header: 0, Data: 1, Control: 2 } as const;
 
 const empty: Buffer = Buffer.alloc(0);
 
-/** Most bytes of a payload event: others have their turn between the parts of a huge buffer. Sockets give smaller ones. */
-const MOST_PAYLOAD = 1024 * 1024;
+/** Most bytes of a payload event: others have their turn between the parts of a huge buffer. */
+const MAX_PAYLOAD = 1024 * 1024;
 
 /** Parses the frames that one endpoint receives. Knows no socket, no message and no limit. */
 export class FrameParser {
@@ -62,6 +62,8 @@ export class FrameParser {
   control: Buffer = empty;
 
   #position = 0;
+  /** Bytes of the chunk when it came. */
+  #size = 0;
   #state: number = State.Header;
   #key = 0;
   /** A header cut by the end of a chunk: its first bytes. */
@@ -81,9 +83,13 @@ export class FrameParser {
 
   /** Takes a received buffer. It belongs to the parser from here on: payloads are unmasked in place. */
   push(chunk: Buffer): void {
-    const rest = this.chunk.length - this.#position;
-    this.chunk = rest === 0 ? chunk : Buffer.concat([this.chunk.subarray(this.#position), chunk]);
+    if (this.#position === this.#size) this.chunk = chunk;
+    else {
+      this.#assertHeld();
+      this.chunk = Buffer.concat([this.chunk.subarray(this.#position), chunk]);
+    }
     this.#position = 0;
+    this.#size = this.chunk.length;
   }
 
   /** Finds the next event; throws a `ProtocolError` for a frame that §5 forbids. */
@@ -96,7 +102,8 @@ export class FrameParser {
   #header(): FrameEvent {
     let source = this.chunk;
     let at = this.#position;
-    let available = source.length - at;
+    let available = this.#size - at;
+    if (available > 0) this.#assertHeld();
     const cut = this.#cutSize;
     if (cut > 0) {
       source = this.#cut!;
@@ -134,6 +141,13 @@ export class FrameParser {
   #release(): void {
     this.chunk = empty;
     this.#position = 0;
+    this.#size = 0;
+  }
+
+  /** Data is delivered as views: an application that transfers their ArrayBuffer takes the rest of it away. */
+  #assertHeld(): void {
+    if (this.chunk.length === this.#size) return;
+    throw new TypeError('Tried to read on in a received buffer that was transferred: copy the data first');
   }
 
   /** Parses a header; returns its size, or 0 when it is not whole yet. */
@@ -181,11 +195,12 @@ export class FrameParser {
 
   #payload(): FrameEvent {
     const start = this.#position;
-    const end = Math.min(this.chunk.length, start + this.remaining, start + MOST_PAYLOAD);
+    const end = Math.min(this.#size, start + this.remaining, start + MAX_PAYLOAD);
     if (start === end && this.remaining > 0) {
       this.#release();
       return FrameEvent.NeedData;
     }
+    if (start < end) this.#assertHeld();
     if (this.#masked) mask(this.chunk, start, end, this.#key, this.length - this.remaining);
     this.start = start;
     this.end = end;

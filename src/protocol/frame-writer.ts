@@ -1,12 +1,12 @@
 /**
  * Messages and fragments to bytes, RFC 6455 §5.2, §6.1.
  *
- * Frames are appended until `take()` collects them, so that many small ones leave in one write. Header and small
- * payload share a block; a large payload of a server goes out by reference.
+ * Frames are appended until `take()` collects them, so that many small ones leave in one write. Header and
+ * small payload share a block; a large payload of a server goes out by reference.
  *
- *     shared slab   ...[frame][frame][frame]       the first piece, as long as no other writer appends after it
- *     own block     [frame][frame]                 the pieces after that
- *     by reference  [header] + payload             a large payload, or a frame made before for many connections
+ *     shared slab   ...[frame][frame][frame]   the first piece, until another writer appends after it
+ *     own block     [frame][frame]             the pieces after that
+ *     by reference  [header] + payload         a large payload, or a frame made before for many connections
  */
 import { frameSizeOf, headerSize, MASK, MAX_HEADER_SIZE, writeHeader } from './frame-header.js';
 import { mask, maskingKey } from './masking.js';
@@ -25,7 +25,7 @@ const SMALLEST_BLOCK = 2 * 1024;
 const MAX_DOUBLINGS = 5;
 /** Up to this length a loop over characters beats a call into native code. */
 const SHORT_TEXT = 64;
-/** Memory that a piece takes beside its bytes: a Buffer, the ArrayBuffer under it, and its place in the list. */
+/** Memory that a piece takes beside its bytes: a Buffer, its ArrayBuffer, and its place in the list. */
 const PIECE_COST = 256;
 /** Places of pieces already taken that a list may hold before it is renewed. */
 const MAX_STALE_PIECES = 1024;
@@ -33,11 +33,11 @@ const MAX_STALE_PIECES = 1024;
 const empty: Buffer = Buffer.alloc(0);
 
 /**
- * Memory of the first pieces of all writers. Invariant: a byte below `slabEnd` belongs to one piece of one writer, is
- * written once, and never again, for as long as a view of it exists. So a piece may be held without limit, by a
- * stream that has not written it yet. Only a writer whose open piece ends at `slabEnd` may append in place; a full
- * slab is replaced, never reused. A writer has one piece in it at a time: a peer that reads slowly keeps no more than
- * that of the bytes of other connections alive.
+ * Memory of the first pieces of all writers. Invariant: a byte below `slabEnd` belongs to one piece of one
+ * writer, is written once, and never again, for as long as a view of it exists. So a piece may be held
+ * without limit, by a stream that has not written it yet. Only a writer whose open piece ends at `slabEnd`
+ * may append in place; a full slab is replaced, never reused. A writer has one piece in it at a time: a peer
+ * that reads slowly keeps no more than that of the bytes of other connections alive.
  */
 let slab: Buffer = empty;
 let slabEnd = 0;
@@ -46,7 +46,7 @@ let slabEnd = 0;
 export class FrameWriter {
   /** Bytes appended and not taken yet. */
   size = 0;
-  /** Closed pieces: those from `#head` on are not taken yet. Each but the header of a payload ends with a frame. */
+  /** Closed pieces; those from `#head` on are not taken yet. All but headers of payloads end with a frame. */
   #pieces: Buffer[] = [];
   #head = 0;
   /** The open piece is `#block[#start, #end)`. */
@@ -65,7 +65,7 @@ export class FrameWriter {
     this.#masked = masked;
   }
 
-  /** Bytes of memory that what is not taken yet holds, about: `size`, and what each piece takes beside its bytes. */
+  /** About the memory that what is not taken yet holds: `size`, and what each piece takes beside its bytes. */
   get cost(): number {
     return this.size + (this.#pieces.length - this.#head) * PIECE_COST;
   }
@@ -98,9 +98,10 @@ export class FrameWriter {
   }
 
   /**
-   * Appends bytes that are whole frames already, unmasked. They are kept by reference, and must not change, when they
-   * are over 4 KiB, or among the first: a few references leave in less time than it takes to copy them into a block.
-   * Any other is copied: for a peer that does not read, a reference takes many times the memory of a small frame.
+   * Appends bytes that are whole frames already, unmasked. They are kept by reference, and must not change,
+   * when they are over 4 KiB, or among the first: a few references leave in less time than it takes to copy
+   * them into a block. Any other is copied: for a peer that does not read, a reference takes many times the
+   * memory of a small frame.
    */
   raw(frames: Buffer): void {
     const early = this.#end === this.#start && this.#pieces.length < MAX_REFERENCES;
@@ -116,8 +117,8 @@ export class FrameWriter {
   /**
    * Takes bytes in the order in which they were appended, ending with a whole frame.
    *
-   * @param max - about the most bytes to take: the first frame is taken whatever its size, and more as long as all
-   *   together are no more than this. Default: everything
+   * @param max - about the most bytes to take: the first frame is taken whatever its size, and more as long
+   *   as all together are no more than this. Default: everything
    */
   take(max?: number): Buffer[] {
     if (max !== undefined && this.size > max) return this.#takePart(max);

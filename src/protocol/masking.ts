@@ -11,6 +11,7 @@ const WORDWISE = 192;
 
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
+/** Keys for all connections. Invariant: `pool[next...]` were never used; a key is used for one frame only. */
 const pool: Int32Array = new Int32Array(1024);
 let next = pool.length;
 
@@ -77,15 +78,28 @@ function maskWords(buffer: Buffer, start: number, end: number, key: number): voi
   maskBytes(buffer, aligned + (count << 2), end, turned);
 }
 
-/** A memory of up to so many bytes stays known, so that the frames of one chunk share a view of it. */
-const MOST_KNOWN = 64 * 1024;
+/** A larger memory does not stay known. */
+const MAX_KNOWN = 64 * 1024;
+
+/** What newer versions of Node have of memory that can change its size. */
+interface Resizable {
+  readonly resizable?: boolean;
+  readonly growable?: boolean;
+}
+
+/**
+ * The words of the memory that was masked last, so that the frames of one chunk share a view of it.
+ * Invariant: it is used within one call of {@link mask}, and only for the very memory that it is a view of,
+ * all of it, whose size cannot change. It keeps at most 64 KiB alive, and never leaves this file.
+ */
 let known: Int32Array = new Int32Array(0);
 
 /** All whole words of a memory. */
-function wordsOf(memory: ArrayBufferLike): Int32Array {
+function wordsOf(memory: ArrayBufferLike & Resizable): Int32Array {
   if (known.buffer === memory) return known;
   const words = new Int32Array(memory, 0, memory.byteLength >>> 2);
-  if (memory.byteLength <= MOST_KNOWN) known = words;
+  const fixed = memory.resizable !== true && memory.growable !== true;
+  if (fixed && memory.byteLength <= MAX_KNOWN) known = words;
   return words;
 }
 

@@ -2,8 +2,8 @@
  * Chunks to one message, RFC 6455 §5.4, §6.2.
  *
  * What an unfinished message retains stays in proportion to its payload, however small its fragments are: a
- * chunk that fills most of the buffer it lies in is kept as a view, any other is copied behind the last one. A
- * view ends the block in use, so it must be worth the room that is lost with it.
+ * chunk that fills most of the buffer it lies in is kept as a view, any other is copied behind the last one.
+ * A view ends the block in use, so it must be worth the room that is lost with it.
  */
 
 const FIRST_BLOCK = 256;
@@ -37,11 +37,19 @@ export class MessageAssembler {
     }
   }
 
-  /** The whole message in one buffer, without a copy when it came in one part; begins the next message. */
+  /**
+   * The whole message in one buffer, without a copy when it came in one part; begins the next message. Throws
+   * a TypeError when the memory of a part is gone.
+   */
   take(): Buffer {
     this.#seal();
     const parts = this.#parts;
-    const message = parts.length === 1 ? parts[0]! : Buffer.concat(parts, this.size);
+    let size = 0;
+    for (const part of parts) size += part.length;
+    // Where the application transferred the ArrayBuffer of another message, a part that lay in it is gone
+    if (size !== this.size)
+      throw new TypeError('Tried to join parts of a message that were transferred: copy the data first');
+    const message = parts.length === 1 ? parts[0]! : Buffer.concat(parts, size);
     this.clear();
     return message;
   }

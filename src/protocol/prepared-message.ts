@@ -8,8 +8,8 @@ import { type MessageOpcode, Opcode } from './opcode.js';
  * A message for many connections: a server frames it once, and all its connections send the same bytes.
  * (A client masks each frame with a key of its own (§5.3), so it frames the message for each connection.)
  *
- * Invariant of its frames, which all connections refer to: nothing writes to their memory once they are made, and no
- * view of them is given to an application.
+ * Invariant of its frames, which all connections refer to: nothing writes to their memory once they are made,
+ * and no view of them is given to an application.
  */
 export class PreparedMessage {
   readonly opcode: MessageOpcode;
@@ -32,8 +32,8 @@ export class PreparedMessage {
   }
 
   /**
-   * The payload of {@link frame}: a text's UTF-8, made once, or a copy of the bytes. All connections encode the same,
-   * and remember the same, whatever becomes of the data.
+   * The payload of {@link frame}: a text's UTF-8, made once, or a copy of the bytes. All connections encode
+   * the same, and remember the same, whatever becomes of the data.
    */
   get bytes(): Buffer {
     if (this.#bytes === null) {

@@ -1,9 +1,15 @@
-/** Memory that connections share: no connection is sent what another one sends. */
+/** Memory that connections share: no connection is sent what another one sends, or receives what another one receives. */
+import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type ConnectionOptions, permessageDeflate, type WebSocketConnection } from '../../src/index.js';
-import type { Extension, Role } from '../../src/protocol.js';
-import { roles } from '../support/frames.js';
-import { leftovers, pair } from '../support/wire.js';
+import {
+  type ConnectionOptions,
+  permessageDeflate,
+  prepareMessage,
+  type WebSocketConnection,
+} from '../../src/index.js';
+import type { Extension, PreparedMessage, Role } from '../../src/protocol.js';
+import { frameTo, roles } from '../support/frames.js';
+import { type Ends, leftovers, open, pair, rawPair, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
 afterEach(async () => {
@@ -74,18 +80,84 @@ const sizes = [
   20_001, 32_768, 49_152, 65_535, 65_536,
 ];
 
-/** Content that tells whose it is, in which message, at every place; `wide` characters are not ASCII. */
-function content(owner: number, message: number, size: number, wide: boolean): string {
+/** Content that names its owner and message at every place; `wide` characters are not ASCII, `hard` text does not compress. */
+function content(owner: number, message: number, size: number, wide: boolean, hard = false): string {
   const mark = wide ? `ö${owner}€${message};` : `o${owner}m${message};`;
-  return mark.repeat(Math.ceil(size / mark.length)).slice(0, size);
+  if (!hard) return mark.repeat(Math.ceil(size / mark.length)).slice(0, size);
+  let state = owner * 1009 + message;
+  let text = mark;
+  while (text.length < size) {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    text += String.fromCharCode(33 + ((state >>> 8) % 90));
+  }
+  return text.slice(0, size);
+}
+
+/** Waits until everything came, or nothing more comes. */
+async function settled(count: () => number, expected: number): Promise<void> {
+  for (let last = -1, quiet = 0; count() < expected && quiet < 400; quiet++) {
+    if (count() > last) quiet = 0;
+    last = count();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/**
+ * Two streams that hold what is written, as a peer that reads slowly does: the buffers themselves, which are copied only
+ * when they leave, in small steps.
+ */
+function slowStreams(): [Duplex, Duplex] {
+  const make = (): Duplex => {
+    const held: { bytes: Buffer; done: () => void }[] = [];
+    let peer: Duplex | null = null;
+    const leave = (): void => {
+      for (const { bytes, done } of held.splice(0, 2)) {
+        peer!.push(Buffer.from(bytes));
+        done();
+      }
+      if (held.length > 0) setImmediate(leave);
+    };
+    const hold = (buffers: readonly Buffer[], done: () => void): void => {
+      if (held.length === 0) setTimeout(leave, 2);
+      for (const [i, bytes] of buffers.entries())
+        held.push({ bytes, done: i === buffers.length - 1 ? done : () => {} });
+    };
+    const stream = new Duplex({
+      read() {},
+      write: (chunk: Buffer, _, done) => hold([chunk], done),
+      writev: (chunks, done) =>
+        hold(
+          chunks.map(({ chunk }) => chunk as Buffer),
+          done,
+        ),
+      final(done) {
+        peer!.push(null);
+        done();
+      },
+    });
+    return Object.assign(stream, {
+      join(other: Duplex): void {
+        peer = other;
+      },
+    });
+  };
+  const [one, other] = [make(), make()] as (Duplex & { join(other: Duplex): void })[];
+  one!.join(other!);
+  other!.join(one!);
+  return [one!, other!];
+}
+
+function slowPair(role: Role, ends: Ends, peerEnds: Ends): [WebSocketConnection, WebSocketConnection] {
+  const [one, other] = slowStreams();
+  return [open(one, role, ends), open(other, role === 'server' ? 'client' : 'server', peerEnds)];
 }
 
 /** Sends message `index` of the connection `owner` in one of the ways there are; returns what must arrive. */
 function send(ws: WebSocketConnection, owner: number, index: number): string {
   const size = sizes[(index * 7 + owner) % sizes.length]!;
-  const text = content(owner, index, size, (index + owner) % 3 === 0);
+  const text = content(owner, index, size, (index + owner) % 3 === 0, (index + owner) % 5 === 1);
   const compress = (index + owner) % 4 !== 0;
-  switch (index % 5) {
+  switch (index % 6) {
     case 0:
     case 1:
       ws.send(text, { compress });
@@ -96,6 +168,9 @@ function send(ws: WebSocketConnection, owner: number, index: number): string {
     case 3:
       ws.send(Buffer.from(text), { type: 'text', compress });
       break;
+    case 4:
+      ws.send(prepareMessage(text), { compress });
+      break;
     default: {
       const writer = ws.createWriter('text');
       for (let at = 0; at < text.length; at += 9_000) void writer.write(text.slice(at, at + 9_000));
@@ -105,40 +180,202 @@ function send(ws: WebSocketConnection, owner: number, index: number): string {
   return text;
 }
 
-describe.each(roles)('many connections of a %s', (role) => {
-  test('[X-01] each is sent its own messages: every kind and size interleaved in one tick, mixed extensions', async () => {
-    const connections = await Promise.all(
-      [...kinds, ...kinds].map((make) => {
-        const { options, extension } = make();
-        const ends = (of: Role) => ({
-          ...(options && { options }),
-          ...(extension && { extension: extension[of] }),
-        });
-        return pair(role, ends(role), ends(role === 'server' ? 'client' : 'server'));
-      }),
-    );
-    const received = connections.map(([, peer]) => {
-      const texts: string[] = [];
-      peer.on('message', (data) => texts.push(String(data)));
-      return texts;
-    });
-    const expected: string[][] = connections.map(() => []);
-    const count = 40;
-    for (let index = 0; index < count; index++) {
-      for (const [owner, [ws]] of connections.entries()) expected[owner]!.push(send(ws, owner, index));
-    }
-    await Promise.all(
-      connections.map(async ([ws, peer], owner) => {
-        while (received[owner]!.length < count) await new Promise((resolve) => peer.once('message', resolve));
-        await ws.close();
-      }),
-    );
-    for (const [owner, texts] of received.entries()) {
-      for (const [index, text] of texts.entries()) {
-        if (text !== expected[owner]![index])
-          expect.fail(`connection ${owner}, message ${index}: ${text.slice(0, 40)}`);
+/** Receives in one of the ways there are. What comes as bytes is kept as the views that came, and read at the end. */
+function receive(ws: WebSocketConnection, way: number): { count(): number; texts(): string[] } {
+  const kept: (string | Buffer | readonly Buffer[])[] = [];
+  if (way % 3 === 0) ws.on('message', (data) => kept.push(data));
+  else {
+    void (async () => {
+      for await (const message of ws) {
+        if (way % 3 === 1) {
+          const chunks: Buffer[] = [];
+          for await (const chunk of message) chunks.push(chunk);
+          kept.push(chunks);
+        } else {
+          const bytes = await message.bytes();
+          kept.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+        }
       }
-      expect(texts).toHaveLength(count);
+    })().catch(() => {});
+  }
+  return {
+    count: () => kept.length,
+    texts: () => kept.map((one) => (Array.isArray(one) ? Buffer.concat(one) : one).toString()),
+  };
+}
+
+/** Fails where texts differ, without printing all of them. */
+function compare(owner: string, texts: readonly string[], expected: readonly string[]): void {
+  for (const [index, text] of texts.entries()) {
+    if (text === expected[index]) continue;
+    const mine = expected[index] ?? '';
+    expect.fail(
+      `${owner}, message ${index}: ${text.length} of ${mine.length}, ${text.slice(0, 40)} for ${mine.slice(0, 40)}`,
+    );
+  }
+  expect(texts).toHaveLength(expected.length);
+}
+
+const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
+
+async function connections(role: Role): Promise<[string, WebSocketConnection, WebSocketConnection][]> {
+  const all = [...kinds, ...kinds, ...kinds].map(
+    async (make, i): Promise<[string, WebSocketConnection, WebSocketConnection]> => {
+      const { name, options, extension } = make();
+      const ends = (of: Role): Ends => ({
+        ...(options && { options }),
+        ...(extension && { extension: extension[of] }),
+      });
+      const [mine, theirs] = [ends(role), ends(other(role))];
+      const slow = i >= 2 * kinds.length;
+      const [ws, peer] = slow ? slowPair(role, mine, theirs) : await pair(role, mine, theirs);
+      return [`${name}, ${i}${slow ? ', slow' : ''}`, ws, peer];
+    },
+  );
+  return Promise.all(all);
+}
+
+describe.each(roles)('many connections of a %s', (role) => {
+  test('[X-01] each gets its own messages: every kind and size, both ways in one tick, mixed extensions, slow peers', async () => {
+    const all = await connections(role);
+    const ends = all.flatMap(([name, ws, peer], owner) => [
+      { name: `from ${name}`, from: ws, owner, expected: [] as string[], got: receive(peer, owner) },
+      {
+        name: `to ${name}`,
+        from: peer,
+        owner: 100 + owner,
+        expected: [] as string[],
+        got: receive(ws, owner + 1),
+      },
+    ]);
+    const count = 36;
+    for (let index = 0; index < count; index++) {
+      // In parts, so that some leave while others are still made
+      if (index % 12 === 11) await turns(1);
+      // A broadcast to all, of both sides
+      const size = sizes[(index * 5) % sizes.length]!;
+      const text = content(999, index, size, index % 2 === 0);
+      const message: PreparedMessage = prepareMessage(index % 3 === 0 ? Buffer.from(text) : text);
+      for (const { from, owner, expected } of ends) {
+        expected.push(send(from, owner, index));
+        if (index % 3 > 1) continue;
+        expected.push(text);
+        from.send(message, { compress: index % 4 !== 1 });
+      }
     }
+    const total = ends.reduce((sum, { expected }) => sum + expected.length, 0);
+    await settled(() => ends.reduce((sum, { got }) => sum + got.count(), 0), total);
+    // Other messages go through all the shared memory before the views are read
+    const more = await pair(role, { extension: deflate({})[role] }, { extension: deflate({})[other(role)] });
+    const last = receive(more[1], 1);
+    for (const size of [100, 9_000, 20_000, 60_000]) more[0].send('#'.repeat(size));
+    while (last.count() < 4) await turns(1);
+    for (const { name, got, expected } of ends) compare(name, got.texts(), expected);
+    for (const [, ws, peer] of [...all, ['more', ...more] as const]) {
+      ws.terminate();
+      peer.terminate();
+    }
+    await Promise.all(all.map(([, ws, peer]) => Promise.all([ws.closed, peer.closed])));
+  }, 60_000);
+
+  describe('[X-22] a listener that transfers the memory of its messages to another thread', () => {
+    const deflated = deflate({});
+    const cases: readonly (readonly [name: string, ends: Ends, peerEnds: Ends, sizes: readonly number[]])[] =
+      [
+        ['small', {}, {}, [10, 20, 1000]],
+        ['large', {}, {}, [9_000, 40_000]],
+        ['over several chunks', {}, {}, [200_000, 70_000]],
+        [
+          'compressed',
+          { extension: deflated[role] },
+          { extension: deflated[other(role)] },
+          [300, 5_000, 40_000, 200_000],
+        ],
+      ];
+    test.each(cases)(
+      '%s: loses none of them silently, and none of others',
+      async (_, mine, theirs, lengths) => {
+        const [ws, peer] = await pair(role, mine, theirs);
+        const bystanders = await connections(role);
+        const got = bystanders.map(([, one], i) => receive(one, i));
+        const received: string[] = [];
+        const errors: Error[] = [];
+        let threw = 0;
+        ws.on('error', (error) => errors.push(error));
+        ws.on('message', (data) => {
+          received.push(data.toString());
+          try {
+            const { buffer } = data as Buffer;
+            structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+          } catch {
+            // Memory of Node's pool is not transferred
+            threw++;
+          }
+        });
+        const sent: string[] = [];
+        const expected: string[][] = bystanders.map(() => []);
+        for (let index = 0; index < 40; index++) {
+          sent.push(content(1000, index, lengths[index % lengths.length]!, false));
+          peer.send(Buffer.from(sent.at(-1)!));
+          for (const [i, [, , theirPeer]] of bystanders.entries()) {
+            expected[i]!.push(send(theirPeer, i, index));
+          }
+          if (index % 10 === 9) await turns(1);
+        }
+        while (got.some((one, i) => one.count() < expected[i]!.length))
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        for (const [i, one] of got.entries()) compare(bystanders[i]![0], one.texts(), expected[i]!);
+        while (received.length < sent.length && errors.length === 0) await turns(1);
+        // What came is right, and in order; where something is missing, that is said, on both sides
+        compare('the one that transfers', received, sent.slice(0, received.length));
+        if (received.length < sent.length) {
+          expect(errors).toMatchObject([{ message: expect.stringContaining('was transferred') }]);
+          expect(await peer.closed).toMatchObject({ code: 1011 });
+        }
+        expect(threw).toBeLessThan(41);
+        for (const [, one, theirPeer] of bystanders) {
+          one.terminate();
+          theirPeer.terminate();
+        }
+        ws.terminate();
+        peer.terminate();
+        await Promise.all([ws.closed, peer.closed]);
+      },
+    );
+
+    test.each(['in a header', 'in a payload', 'at the end of a chunk'])(
+      '%s: what follows in the same memory is an error, not garbage',
+      async (where) => {
+        const [ws, peer] = await rawPair(role);
+        const errors: Error[] = [];
+        const received: string[] = [];
+        ws.on('error', (error) => errors.push(error));
+        ws.on('message', (data) => {
+          received.push(data.toString());
+          const { buffer } = data as Buffer;
+          if (received.length === 1) structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+        });
+        const first = frameTo(role, 2, 'first');
+        const next = frameTo(role, 2, 'next'.repeat(1000));
+        if (where === 'in a header') peer.socket.write(Buffer.concat([first, next]));
+        else if (where === 'in a payload') peer.socket.write(Buffer.concat([first, next.subarray(0, 1000)]));
+        else {
+          peer.socket.write(first);
+          while (received.length === 0) await turns(1);
+          peer.socket.write(next);
+        }
+        while (errors.length === 0 && received.length < 2) await turns(1);
+        if (where === 'at the end of a chunk') {
+          expect([errors, received]).toEqual([[], ['first', 'next'.repeat(1000)]]);
+        } else {
+          expect(errors).toMatchObject([{ message: expect.stringContaining('was transferred') }]);
+          expect(received).toEqual(['first']);
+          await peer.until(({ frames }) => frames.length > 0);
+          expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
+        }
+        ws.terminate();
+        await ws.closed;
+      },
+    );
   });
 });

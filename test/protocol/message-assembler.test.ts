@@ -118,3 +118,14 @@ test('[F-11] chunks kept as views by turns with chunks of 1 byte retain at most 
     expect(assembler.take().equals(Buffer.concat(parts.flat()))).toBe(true);
   }
 });
+
+test('[X-22] a part whose memory was transferred to another thread is an error, not zeros', () => {
+  for (const parts of [1, 2]) {
+    const assembler = new MessageAssembler();
+    const chunk = Buffer.from(new ArrayBuffer(1000));
+    assembler.add(chunk, 100, 1000);
+    if (parts === 2) assembler.add(Buffer.from('end'), 0, 3);
+    structuredClone(chunk.buffer, { transfer: [chunk.buffer] });
+    expect(() => assembler.take()).toThrow('transferred');
+  }
+});

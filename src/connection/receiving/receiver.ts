@@ -225,31 +225,41 @@ export class Receiver implements Waiting {
 
   /** Delivers the current data event; returns false, leaving it held, when no consumer wants it. */
   #deliver(): boolean {
-    const { endpoint } = this.#life;
     if (this.#discarding) this.holding = false;
     else if (this.#mode === Mode.Events) {
       if (this.#paused) return false;
       this.holding = false;
-      this.#assemble();
-    } else this.holding = this.#inbox === null || !this.#inbox.offer(endpoint);
+      const message = this.#orFail(() => this.#assemble());
+      const text = this.#life.endpoint.opcode === Opcode.Text;
+      if (message !== undefined) this.#life.emitter.emit('message', message, text ? 'text' : 'binary');
+    } else {
+      const inbox = this.#inbox;
+      this.holding = inbox === null || this.#orFail(() => inbox.offer(this.#life.endpoint)) === false;
+    }
     return !this.holding;
   }
 
-  /** Whole messages: one that lies in one buffer is delivered as a view of it. */
-  #assemble(): void {
+  /** The whole message, if it is complete: one that lies in one buffer is a view of it. */
+  #assemble(): string | Buffer | undefined {
     const { chunk, start, end, first, last, ascii, opcode } = this.#life.endpoint;
     const text = opcode === Opcode.Text;
-    let message: string | Buffer;
-    if (first && last) message = text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
-    else {
-      if (first) this.#assembler = text ? new TextAssembler() : new MessageAssembler();
-      const assembler = this.#assembler!;
-      assembler.add(chunk, start, end, ascii);
-      if (!last) return;
-      this.#assembler = null;
-      message = assembler.take(ascii);
+    if (first && last) return text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
+    if (first) this.#assembler = text ? new TextAssembler() : new MessageAssembler();
+    const assembler = this.#assembler!;
+    assembler.add(chunk, start, end, ascii);
+    if (!last) return undefined;
+    this.#assembler = null;
+    return assembler.take(ascii);
+  }
+
+  /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */
+  #orFail<T>(assemble: () => T): T | undefined {
+    try {
+      return assemble();
+    } catch (error) {
+      this.fail(error as Error);
+      return undefined;
     }
-    this.#life.emitter.emit('message', message, text ? 'text' : 'binary');
   }
 
   /** Fails the connection (§7.1.7), for a violation by the peer or an error of an extension. */

@@ -77,9 +77,9 @@ export class Sender {
     const { endpoint } = this.#life;
     if (this.#free) {
       const work = endpoint.sendPrepared(message, compress);
-      if (work !== undefined) this.#hold(work, Buffer.byteLength(message.data));
+      if (work !== undefined) this.#hold(work, message.bytes.length);
     } else {
-      const size = Buffer.byteLength(message.data);
+      const size = message.bytes.length;
       this.queue.add({ size, start: () => this.#hold(endpoint.sendPrepared(message, compress), size) });
     }
     return this.#room(message.data.length);

@@ -1,16 +1,17 @@
 /**
- * Compresses a small message into one block, RFC 1951: LZ77 against what lies in front of it in the same buffer,
- * and the fixed Huffman code (§3.2.6). For some hundred bytes this takes less time than a zlib context takes to set up,
- * and a Huffman code made for them would be larger than what it saves.
+ * Compresses a small message into one block, RFC 1951: LZ77 against what lies in front of it in the same
+ * buffer, and the fixed Huffman code (§3.2.6). For some hundred bytes this takes less time than a zlib
+ * context takes to set up, and a Huffman code made for them would be larger than what it saves.
  */
 import { END_OF_BLOCK, fixedLength, LONGEST_MATCH, lengthBase, lengthExtra, reverse } from './codes.js';
 
+const MIN_OUTPUT = 4096;
 /** Bits of the index into a {@link MatchTable}. */
 const HASH_BITS = 10;
 
 /**
- * Where each hash of four bytes was seen last: the low 16 bits of how many bytes had gone before it, ever. So nothing of
- * it moves with the window; what is too old to be true is found out by a look at the bytes.
+ * The low 16 bits of the stream position where each hash of four bytes was last seen, so that nothing of it
+ * moves with the window; stale entries are rejected by comparing bytes.
  */
 export type MatchTable = Uint16Array;
 
@@ -26,13 +27,18 @@ const lengths = new Uint32Array(LONGEST_MATCH + 1);
 /** Of each symbol of a distance: the code, reversed. */
 const distanceCodes: Uint8Array = Uint8Array.from({ length: 30 }, (_, symbol) => reverse(symbol, 5));
 
-/** Room for the worst case: nine bits a byte. */
-let output = Buffer.alloc(4096);
-let outputWords = new DataView(output.buffer);
+/**
+ * The block made last, of all connections; there is room for the worst case, nine bits a byte. Invariant: a
+ * view of it is valid until the next block is made, so it is copied before the call that asked for it ends:
+ * by the frame writer, which copies payloads of this size, or by the caller that joins it with more.
+ */
+let output: Buffer = Buffer.alloc(0);
+let outputWords: DataView = new DataView(output.buffer);
 
 /**
- * Compresses `buffer[start, end)`; matches reach back `window` bytes at most. The block is followed by the three header
- * bits of an empty one, so that the 4 bytes 00 00 FF FF that RFC 7692 §7.2.1 removes would complete it.
+ * Compresses `buffer[start, end)`; matches reach back `window` bytes at most. The block is followed by the
+ * three header bits of an empty one, so that the 4 bytes 00 00 FF FF that RFC 7692 §7.2.1 removes would
+ * complete it.
  *
  * @param words - the same bytes as `buffer`
  * @param gone - how many bytes were in front of the buffer, ever
@@ -49,7 +55,7 @@ export function deflateBlock(
 ): Buffer {
   const needed = (((end - start) * 9) >> 3) + 16;
   if (output.length < needed) {
-    output = Buffer.alloc(needed * 2);
+    output = Buffer.alloc(Math.max(MIN_OUTPUT, needed * 2));
     outputWords = new DataView(output.buffer);
   }
   const out = outputWords;

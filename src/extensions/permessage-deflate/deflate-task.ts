@@ -1,5 +1,5 @@
 /**
- * Compression of one message in the thread pool, a few messages of the process at a time; the others wait in line.
+ * Compression of one message in the thread pool, where a few messages of the process run at a time.
  *
  *     waiting ── its turn ──▶ running ──▶ settled
  *        └────── cancel() ───────┴──────────▲

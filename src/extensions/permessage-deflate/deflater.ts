@@ -5,10 +5,10 @@
  *     up to offloadSize ──▶ zlib, at once                   with the window as dictionary
  *     more ───────────────▶ DeflateTask, in the thread pool, likewise
  *
- * No zlib context outlives a call: what carries over between messages is plain data. Each call ends at a byte boundary
- * with an empty block, so that the parts of one message, and messages that carry the window over, are one DEFLATE
- * stream to the peer. A message for many connections is compressed once, without reference to earlier ones; each
- * connection that sends it adds its data to its window (§7.2.3.2), as its peer does.
+ * No zlib context outlives a call: what carries over between messages is plain data. Each call ends at a byte
+ * boundary with an empty block, so that the parts of one message, and messages that carry the window over,
+ * are one DEFLATE stream to the peer. A message for many connections is compressed once, without reference to
+ * earlier ones; each connection that sends it adds its data to its window (§7.2.3.2), as its peer does.
  */
 import { constants, deflateRawSync, type ZlibOptions } from 'node:zlib';
 import type { MessageEncoder } from '../../protocol/extension.js';
@@ -20,8 +20,9 @@ import { Window } from './window.js';
 /** From here on the better codes of zlib are worth their time. */
 const SMALL = 1024;
 /**
- * Below this level only so much is remembered: zlib hashes its whole dictionary before it begins, 1 to 2 microseconds a
- * KiB, as long as a fast level takes for the message; and what a processor's cache holds is looked through faster.
+ * Below this level only so much is remembered: zlib hashes its whole dictionary before it begins, 1 to 2
+ * microseconds a KiB, as long as a fast level takes for the message; and what a processor's cache holds is
+ * looked through faster.
  */
 const THOROUGH = 6;
 const SHORT_BITS = 11;
@@ -91,7 +92,7 @@ export class Deflater implements MessageEncoder {
     if (!this.#closed) this.#keep(data, true);
   }
 
-  /** Frees what it holds. What the thread pool has of it is dropped: that promise resolves with an empty buffer. */
+  /** Frees what it holds. A message in the thread pool is dropped; its promise resolves with nothing. */
   close(): void {
     this.#closed = true;
     this.#task?.cancel();
@@ -148,7 +149,7 @@ export class Deflater implements MessageEncoder {
   }
 }
 
-/** Compresses a small message without reference to earlier ones; the view is valid until the next one is compressed. */
+/** Compresses a small message without reference to earlier ones; the view is that of {@link deflateBlock}. */
 function deflateAlone(data: Uint8Array, window: number): Buffer {
   sharedTable ??= makeMatchTable();
   sharedTable.fill(0);

@@ -24,24 +24,33 @@ import {
 
 /** Options of {@link permessageDeflate}. */
 export interface PermessageDeflateOptions {
-  /** The server compresses each message on its own: less memory, worse compression (RFC 7692 §7.1.1.1). Default false. */
+  /**
+   * The server compresses each message on its own: less memory, worse compression (RFC 7692 §7.1.1.1).
+   * Default false.
+   */
   readonly serverNoContextTakeover?: boolean;
   /** The client compresses each message on its own (§7.1.1.2). Default false. */
   readonly clientNoContextTakeover?: boolean;
   /** The server's window is 2^bits bytes at most, 8 to 15 (§7.1.2.1). Default 15: 32 KiB. */
   readonly serverMaxWindowBits?: number;
-  /** The client's window is 2^bits bytes at most, 8 to 15, if the client agrees to it (§7.1.2.2). Default 15: 32 KiB. */
+  /**
+   * The client's window is 2^bits bytes at most, 8 to 15, if the client agrees to it (§7.1.2.2). Default 15:
+   * 32 KiB.
+   */
   readonly clientMaxWindowBits?: number;
   /**
-   * zlib's level of compression, 1 (fast) to 9 (small). Below 6, a message looks back 2 KiB at most instead of through
-   * the whole window, which takes less time and memory. Default 3.
+   * zlib's level of compression, 1 (fast) to 9 (small). Below 6, a message looks back 2 KiB at most instead
+   * of through the whole window, which takes less time and memory. Default 3.
    */
   readonly level?: number;
   /** zlib's memory level, 1 to 9; the memory is only held while a message is compressed. Default 8. */
   readonly memLevel?: number;
   /** Messages of fewer bytes are sent uncompressed. Default 128. */
   readonly threshold?: number;
-  /** Messages of as many bytes are compressed in the thread pool, some at a time; smaller ones at once. Default 32768. */
+  /**
+   * Messages of as many bytes are compressed in the thread pool, some at a time; smaller ones at once.
+   * Default 32768.
+   */
   readonly offloadSize?: number;
 }
 
@@ -60,9 +69,9 @@ const optionNames = [
 ];
 
 /**
- * Makes the extension for the option `extensions` of servers and clients. What carries over between messages is
- * kept as plain data, and only as much as was seen: at most 36 KiB of what came and 5 KiB of what went; 38 KiB of
- * what went from level 6 on.
+ * Makes the extension for the option `extensions` of servers and clients. What carries over between messages
+ * is kept as plain data, and only as much as was seen: at most 36 KiB of what came and 5 KiB of what went; 38
+ * KiB of what went from level 6 on.
  *
  * @throws TypeError or RangeError by the name of the option
  */

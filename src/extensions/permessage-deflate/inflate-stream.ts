@@ -6,8 +6,9 @@ import type { Window } from './window.js';
 const CHUNK = 64 * 1024;
 
 /**
- * A zlib context is needed after each block marked as the last one (RFC 7692 §7.2.3.4), and takes the time that zlib
- * takes for some KiB: a message may have a few of them, and one more for each of as many bytes of its payload.
+ * A zlib context is needed after each block marked as the last one (RFC 7692 §7.2.3.4), and takes the time
+ * that zlib takes for some KiB: a message may have a few of them, and one more for each of as many bytes of
+ * its payload.
  */
 const FREE_CONTEXTS = 4;
 const BYTES_PER_CONTEXT = 4 * 1024;
@@ -51,12 +52,15 @@ export class InflateStream {
 
   /** Takes the next part of the payload, once the one before is used up. */
   write(payload: Buffer, last: boolean): void {
-    this.#input = last ? Buffer.concat([payload, TAIL]) : payload;
+    // A copy: the thread pool reads it while the application may transfer the received buffer it lies in
+    this.#input = Buffer.concat(last ? [payload, TAIL] : [payload]);
     this.#last = last;
     this.#feed();
   }
 
-  /** The next part of the data; null while `busy`, and when more payload is wanted. Throws the error of zlib. */
+  /**
+   * The next part of the data; null while `busy`, and when more payload is wanted. Throws the error of zlib.
+   */
   read(): Buffer | null {
     if (this.#error !== null) throw this.#error;
     const data: Buffer | null = this.#raw.read();

@@ -3,7 +3,7 @@
  *
  *     payload up to SMALL_PAYLOAD, nothing unusual in it ──▶ inflateBlocks(), no zlib context at all
  *     payload and data not large ──────────────────────────▶ zlib at once, with the window as dictionary
- *     else ────────────────────────────────────────────────▶ an InflateStream, off the thread, until the message ends
+ *     else ────────────────────────────────────────────────▶ an InflateStream, in the thread pool, to its end
  */
 import { type InflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { InvalidPayloadError, ProtocolError } from '../../errors.js';
@@ -18,7 +18,7 @@ import { Window } from './window.js';
 const MAX_PAYLOAD = 16 * 1024;
 /** More data than this is inflated off the thread. */
 const MAX_DATA = 128 * 1024;
-/** zlib contexts of a message on the thread, one more for each block marked as the last one; an honest message has one. */
+/** zlib contexts of a message on the thread; each block marked as the last one needs another one. */
 const MAX_CONTEXTS = 4;
 
 /** What `info: true` gives. */
@@ -41,7 +41,10 @@ export class Inflater implements MessageDecoder {
   readonly #windowBits: number;
   readonly #contextTakeover: boolean;
 
-  /** @param windowBits - of the peer's compressor; @param contextTakeover - whether its window carries over */
+  /**
+   * @param windowBits - of the peer's compressor
+   * @param contextTakeover - whether its window carries over
+   */
   constructor(windowBits: number, contextTakeover: boolean) {
     this.#window = new Window(windowBits);
     this.#windowBits = windowBits;

@@ -79,7 +79,10 @@ export function acceptParameters(
   return { response, agreed };
 }
 
-/** What a client that offered these wishes has agreed to by a response; throws an Error that says what is wrong. */
+/**
+ * What a client that offered these wishes has agreed to by a response; throws an Error that says what is
+ * wrong.
+ */
 export function confirmParameters(
   response: ExtensionParameters,
   wishes: DeflateParameters,

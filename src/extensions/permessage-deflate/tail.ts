@@ -2,14 +2,15 @@
 import { constants, deflateRawSync } from 'node:zlib';
 
 /**
- * The end of an empty stored block: a sender removes "4 octets (that are 0x00 0x00 0xff 0xff)" (RFC 7692 §7.2.1), a
- * receiver appends them (§7.2.2).
+ * The end of an empty stored block: a sender removes "4 octets (that are 0x00 0x00 0xff 0xff)" (RFC 7692
+ * §7.2.1), a receiver appends them (§7.2.2).
  */
-export const TAIL: Buffer = Buffer.from([0x00, 0x00, 0xff, 0xff]);
+export const TAIL: Buffer = Buffer.from(Uint8Array.of(0x00, 0x00, 0xff, 0xff).buffer);
 
 /**
- * zlib gets a last block behind that, and data that ends in this mark came from a payload that was whole. One that is
- * cut off within a block may happen to be completed by what is appended, but not to these bytes, as no peer knows them.
+ * zlib gets a last block after that, and data that ends in this mark came from a payload that was whole. One
+ * that is cut off within a block may happen to be completed by what is appended, but not to these bytes, as
+ * no peer knows them.
  */
 export const MARK: Buffer = crypto.getRandomValues(Buffer.alloc(8));
 

@@ -1,9 +1,12 @@
 /**
- * The window that carries over between messages, RFC 7692 §7.2.3.2: the last 2^bits bytes of plain text. Between
- * messages it is all that a connection keeps, and only as many bytes as it has seen.
+ * The window that carries over between messages, RFC 7692 §7.2.3.2: the last 2^bits bytes of plain text.
+ * Between messages it is all that a connection keeps, and only as many bytes as it has seen.
  */
 
-/** Room behind a full window, so that it is moved to the front once in as many bytes: a quarter of it, between these. */
+/**
+ * Room behind a full window, so that it is moved to the front once in as many bytes: a quarter of it, between
+ * these.
+ */
 const MIN_SLACK = 1024;
 const MAX_SLACK = 4096;
 const FIRST_SIZE = 256;
