@@ -118,7 +118,7 @@ async function classesOf(laboratory: Laboratory, program: Program): Promise<stri
   return findings.map((finding) => classOf(finding, program));
 }
 
-/** What tells classes of failures apart: the same wrong content has several causes. */
+/** The class of a failure. The same wrong content has several causes, so its row is a part of it. */
 function classOf(finding: Finding, program: Program): string {
   return `${rowOf(finding, program) ?? ''} ${keyOf(finding)}`;
 }

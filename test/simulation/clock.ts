@@ -1,7 +1,7 @@
 /**
- * Virtual time. Timers, immediates and the clock of the process are those of `@sinonjs/fake-timers`; ticks and
- * promises stay real. Each turn fires one timer, then lets the real event loop turn once, so that everything which
- * that timer queued has run before the next one fires, as in Node.js.
+ * Virtual time. Timers, immediates and the clock of the process are those of `@sinonjs/fake-timers`; ticks
+ * and promises stay real. Each turn fires one timer, then lets the real event loop turn once, so that
+ * everything which that timer queued has run before the next one fires, as in Node.js.
  *
  *     turn ──▶ next timer or network event ──▶ ticks and promises ──▶ turn
  */
@@ -20,7 +20,10 @@ interface Immediate {
   readonly run: () => void;
 }
 
-/** Something that happens outside of the library under test: on the network, in the thread pool, in the program. */
+/**
+ * Something that happens outside of the library under test: on the network, in the thread pool, in the
+ * program.
+ */
 interface SimulatedEvent {
   readonly at: number;
   readonly order: number;
@@ -198,7 +201,7 @@ export class VirtualClock {
     this.#disarm();
     if (at === Number.POSITIVE_INFINITY) return;
     this.#wakeAt = at;
-    // A timer of 0 ms would be one of 1 ms, or not, depending on who sets it
+    // A timer of 0 ms would be one of 1 ms, or not, depending on where it is set
     if (at > this.now) {
       const timer = setTimeout(this.#next, at - this.now);
       this.#wake = (): void => clearTimeout(timer);

@@ -1,4 +1,7 @@
-/** The content of each message follows from its connection, its side and its number: nobody else sends the same. */
+/**
+ * The content of each message follows from its connection, its side and its number: no other message is the
+ * same.
+ */
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import type { Carrier, MessageForm, MessagePlan, SourceKind } from './program.js';
@@ -15,7 +18,7 @@ let cached = 0;
 /** Bytes that are remembered. */
 const MAX_CACHED = 8 * 1024 * 1024;
 
-/** The first `size` characters, or bytes, of a message of `owner`; nobody may change them. */
+/** The first `size` characters, or bytes, of a message of `owner`. Do not change them. */
 export function content(owner: string, form: MessageForm, size: number): string | Buffer {
   const key = `${owner} ${form} ${size}`;
   const known = cache.get(key);
@@ -78,7 +81,9 @@ export function carry(
   return memory.slice(5, 5 + bytes.length);
 }
 
-/** A Blob of Node.js reads by way of the real event loop: this one takes a turn in the simulated thread pool. */
+/**
+ * A Blob of Node.js reads by way of the real event loop: this one takes a turn in the simulated thread pool.
+ */
 class SimulatedBlob extends Blob {
   readonly #bytes: Buffer;
   readonly #readable: boolean;

@@ -1,7 +1,7 @@
 /**
- * A small DEFLATE compressor, RFC 1951, in place of zlib's: the bytes that zlib gives differ from version to version of
- * Node.js, and with them sizes and times in a simulation. It looks for matches in the dictionary too, so that a wrong
- * window of the receiver shows.
+ * A small DEFLATE compressor, RFC 1951, in place of zlib's: the output of zlib differs from version to
+ * version of Node.js, and with it sizes and times in a simulation. It looks for matches in the dictionary
+ * too, so that a wrong window of the receiver shows.
  */
 import { constants, type ZlibOptions } from 'node:zlib';
 

@@ -1,6 +1,7 @@
 /**
- * Random programs, by fast-check, which also shortens those that fail. Nothing is made for one fault: every call, at
- * every end, with sizes around every threshold, at any moment. Most programs are small; a few have many connections.
+ * Random programs, by fast-check, which also shortens those that fail. Nothing is made for one fault: every
+ * call, at every end, with sizes around every threshold, at any moment. Most programs are small; a few have
+ * many connections.
  */
 import fc, { type Arbitrary } from 'fast-check';
 import type { PathOptions } from './network.js';

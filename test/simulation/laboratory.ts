@@ -14,7 +14,8 @@ import type { Library } from './world.js';
 export type Load = () => Promise<Library>;
 
 /**
- * Imports the library from a folder of compiled modules. Modules are cached by their path: each import is one of a copy.
+ * Imports the library from a folder of compiled modules. Modules are cached by their path: each import is
+ * one of a copy.
  *
  * @param cache - a folder for the copies, inside of a package of type `module`
  */
@@ -36,7 +37,10 @@ export function loaderOf(folder: string, cache: string): Load {
   };
 }
 
-/** A process in which programs run: its clock, random source and thread pool are simulated until it is closed. */
+/**
+ * A process in which programs run: its clock, random source and thread pool are simulated until it is
+ * closed.
+ */
 export class Laboratory {
   readonly coverage: Coverage = new Coverage();
   readonly table: LifeTable = new LifeTable();

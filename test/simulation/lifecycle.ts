@@ -1,6 +1,6 @@
 /**
- * The table of a connection's life: in which state which event reached it. The states are those that an application
- * and the network can see; a run must reach every cell that is not marked as impossible.
+ * The table of a connection's life: in which state which event reached it. The states are those that an
+ * application and the network can see; a run must reach every cell that is not marked as impossible.
  *
  *     open ─▶ closing (own close) ─▶ draining ─▶ closed
  *       ├───▶ answered (peer closed) ──▲
@@ -30,7 +30,10 @@ export const events = [
 ] as const;
 export type LifeEvent = (typeof events)[number];
 
-/** Where an event cannot happen, or where nobody could tell that it did. One letter a state, in their order. */
+/**
+ * `x` must be reached; `.` cannot happen, or cannot be seen from outside. One letter a state, in their
+ * order.
+ */
 const table: Readonly<Record<LifeEvent, string>> = {
   //                    o c a f d x
   'close()': '           x x x x x x',

@@ -63,7 +63,8 @@ async function simulate(): Promise<number> {
   console.log(
     `\n${laboratory.programs} programs, ${laboratory.connections} connections, ` +
       `${(laboratory.duration / 3_600_000).toFixed(1)} virtual hours in ${result.seconds.toFixed(1)} s ` +
-      `(${perSecond.toFixed(0)} programs a second, ${perCpuSecond.toFixed(0)} a second of processor time); trace ${result.hash}`,
+      `(${perSecond.toFixed(0)} programs a second, ${perCpuSecond.toFixed(0)} a second of processor time); ` +
+      `trace ${result.hash}`,
   );
   if (options.expectFailure) return result.found.length === 0 ? 0 : 1;
   console.log(`\n${coverage.reached} cells of the life cycle reached\n${coverage.show()}`);
@@ -104,18 +105,18 @@ function onFound(found: FoundClass): void {
 }
 
 function printFound({ alone, finding, program, programs, row, seconds, seed }: FoundClass): void {
+  const length = `${lengthOf(program)} long${alone ? '' : ' (it fails only after other programs)'}`;
   console.log(`
 FAILED ${keyOf(finding)}${row === null ? '' : ` (${row})`} ${finding.detail}
-found after ${seconds.toFixed(1)} s, ${programs} programs, seed ${seed}; shortest program, ${lengthOf(program)} long${alone ? '' : ' (it fails only after other programs)'}:
+found after ${seconds.toFixed(1)} s, ${programs} programs, seed ${seed}; shortest program, ${length}:
 ${show(program)}
 --replay ${encode(program)}`);
 }
 
 function printTable(found: readonly FoundClass[]): void {
   const rows = [...found].sort((a, b) => (a.row ?? 'Z').localeCompare(b.row ?? 'Z') || a.seconds - b.seconds);
-  console.log(
-    '\n| row | seconds until found | programs | length of the shortest program | class |\n|---|---|---|---|---|',
-  );
+  console.log('\n| row | seconds until found | programs | length of the shortest program | class |');
+  console.log('|---|---|---|---|---|');
   for (const { finding, program, programs, row, seconds } of rows) {
     console.log(
       `| ${row ?? '-'} | ${seconds.toFixed(1)} | ${programs} | ${lengthOf(program)} | ${keyOf(finding)} |`,

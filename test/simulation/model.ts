@@ -1,6 +1,6 @@
 /**
- * The reference model of one end: what it sent, what its application saw, and what it did. Only what the public API
- * promises is in here; nothing of how the library works.
+ * The reference model of one end: what it sent, what its application saw, and what it did. Only what the
+ * public API promises is in here; nothing of how the library works.
  */
 import type { CloseInfo } from '../../src/index.js';
 import { content, typeOf } from './content.js';
@@ -18,7 +18,7 @@ export interface Sent {
   fate: 'whole' | 'maybe' | 'open' | 'aborted';
 }
 
-/** A message that an application received, in the order in which they were handed out. */
+/** A message that an application received, in the order of delivery. */
 export interface Received {
   readonly type: 'text' | 'binary';
   /** Null until it was read whole; it stays so when the application left it. */
@@ -27,7 +27,7 @@ export interface Received {
   part: Uint8Array | null;
 }
 
-/** Reports a failed check: which one, and a signature that tells classes of failures apart. */
+/** Reports a failed check: which one, and the signature of its class. */
 export type Report = (check: string, signature: string, detail?: string) => void;
 
 /** One end of a connection, as the model knows it. */
@@ -61,7 +61,7 @@ export class End {
   /** The application left its iteration, or its consumer failed. */
   left = false;
   paused = false;
-  /** Messages that went to calls whose result nobody looked at, at most. */
+  /** The most messages that went to calls whose result the program ignores. */
   unobserved = 0;
   /** Promises of `receive()` that have not settled. */
   receiving = 0;
@@ -164,7 +164,7 @@ export class End {
     const own = sent.filter(({ owner }) => owners.has(owner)).length;
     if (owners.size > own) return 'a message of another connection';
     if (own > 1) return 'a message is made of several';
-    return 'a message that nobody sent';
+    return 'a message that was never sent';
   }
 }
 
@@ -202,5 +202,6 @@ function equals({ form, owner, size }: Sent, type: string, data: string | Uint8A
 
 function describe(data: string | Uint8Array): string {
   const text = Buffer.from(data as string).toString('latin1');
-  return `${text.length} bytes ${JSON.stringify(text.length > 60 ? `${text.slice(0, 40)}…${text.slice(-16)}` : text)}`;
+  const start = text.length > 60 ? `${text.slice(0, 40)}…${text.slice(-16)}` : text;
+  return `${text.length} bytes ${JSON.stringify(start)}`;
 }

@@ -4,7 +4,7 @@
  *     write() ─▶ sender's kernel ─▶ in flight ─▶ receiver's kernel ─▶ read()
  *                 `buffer` bytes    delay, rate   `buffer` bytes
  *
- * FIN travels behind the bytes. A reset overtakes them, or follows them, as the program says.
+ * FIN arrives after the bytes. A reset overtakes them, or follows them, as the program says.
  */
 import type { VirtualClock } from './clock.js';
 import { FrameTap } from './tap.js';
@@ -146,7 +146,7 @@ export class Path {
     this.#drop();
   }
 
-  /** The receiver gets a reset, behind what is on its way, or instead of it and of what it has not read. */
+  /** The receiver gets a reset, after what is on its way, or instead of it and of what it has not read. */
   abort(lossy: boolean): void {
     if (this.#dead) return;
     const arrive = (): void => {
@@ -175,7 +175,7 @@ export class Path {
     this.#send();
   }
 
-  /** The next bytes for the receiver; 'end' behind the last of them, null when there is nothing to read. */
+  /** The next bytes for the receiver; 'end' after the last of them, null when there is nothing to read. */
   read(): Buffer | 'end' | 'reset' | null {
     if (this.#arrivedSize > 0) {
       const chunk = this.#take();

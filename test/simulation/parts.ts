@@ -7,11 +7,11 @@ import type { Library, World } from './world.js';
 /** The socket of an end of the library; notes what reaches it. */
 export function makeSocket(world: World, end: End, halfOpen: boolean): SimulatedSocket {
   const socket = new SimulatedSocket(world.clock, end.input, end.output, halfOpen);
-  let told = false;
+  let noted = false;
   socket.observer = (event): void => {
     if (event === 'FIN' || event === 'reset') end.lifeCycle.on(event);
-    else if (!told && end.peerCode !== undefined && world.applications.has(end)) {
-      told = true;
+    else if (!noted && end.peerCode !== undefined && world.applications.has(end)) {
+      noted = true;
       end.lifeCycle.on('peer Close');
     }
   };

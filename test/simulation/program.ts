@@ -1,6 +1,6 @@
 /**
- * A program: connections, what their applications do, and what the network does to them. It is plain data, so that it
- * can be printed, stored, replayed and shortened.
+ * A program: connections, what their applications do, and what the network does to them. It is plain data,
+ * so that it can be printed, stored, replayed and shortened.
  */
 import type { PathOptions } from './network.js';
 
@@ -118,7 +118,7 @@ export interface SideOptions {
 }
 
 export interface SidePlan {
-  /** A raw peer writes frames by itself, and reads everything unless told not to. */
+  /** A raw peer writes frames by itself, and reads everything except where the program stops it. */
   readonly raw: boolean;
   readonly options: SideOptions;
   readonly consumer: ConsumerPlan;
@@ -134,7 +134,9 @@ export interface DeflatePlan {
 
 /** One connection; side a is the server. */
 export interface LinkPlan {
-  /** By `new WebSocketConnection()` on both ends, by a WebSocketServer, by `accept()` or `handleUpgrade()`. */
+  /**
+   * By `new WebSocketConnection()` on both ends, by a WebSocketServer, by `accept()` or `handleUpgrade()`.
+   */
   readonly via: 'direct' | 'server' | 'accept' | 'upgrade';
   readonly path: PathOptions;
   readonly deflate: DeflatePlan | null;

@@ -45,8 +45,8 @@ export class Promises {
   }
 
   /**
-   * A call returned `promise`. Without `awaited` the program leaves it alone, as applications do: what it rejects
-   * with must not become an unhandled rejection.
+   * A call returned `promise`. Without `awaited` the program leaves it alone, as applications do: what it
+   * rejects with must not become an unhandled rejection.
    *
    * @param lawful - whether a rejection is within the contract of the call
    */

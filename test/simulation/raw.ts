@@ -1,4 +1,7 @@
-/** A peer that speaks bytes: it writes frames as a program says, wrong ones too, and answers as RFC 6455 asks. */
+/**
+ * A peer that speaks bytes: it writes frames as a program says, wrong ones too, and answers as RFC 6455
+ * asks.
+ */
 import { content, typeOf } from './content.js';
 import type { End } from './model.js';
 import type { PathReceiver } from './network.js';

@@ -1,4 +1,7 @@
-/** Which row of test/scenarios.ts a finding belongs to: by the check that failed, and by the calls of its program. */
+/**
+ * Which row of test/scenarios.ts a finding belongs to: by the check that failed, and by the calls of its
+ * program.
+ */
 import type { Op, Program } from './program.js';
 import type { Finding } from './world.js';
 
@@ -13,12 +16,12 @@ const rules: readonly Rule[] = [
   { row: 'X-01', check: /^content: the bytes/ },
   {
     row: 'X-02',
-    check: /^(unfinished: |content: a message (is made of several|that nobody sent))/,
+    check: /^(unfinished: |content: a message (is made of several|that was never sent))/,
     has: ['createWriter'],
   },
   {
     row: 'X-02',
-    check: /^(unfinished: |content: a message (is made of several|that nobody sent))/,
+    check: /^(unfinished: |content: a message (is made of several|that was never sent))/,
     has: ['sendStream'],
   },
   { row: 'X-03', check: /^(rejected|threw): .*Tried to send/ },

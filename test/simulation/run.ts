@@ -16,7 +16,9 @@ export interface Outcome {
   readonly connections: number;
   /** Virtual milliseconds. */
   readonly duration: number;
-  /** Something of it is left in this process, so that no other program may use the same copy of the library. */
+  /**
+   * Something of it is left in this process, so that no other program may use the same copy of the library.
+   */
   readonly dirty: boolean;
 }
 
@@ -26,7 +28,10 @@ const SETTLE = 120_000;
 const MAX_HELD = 256 * 1024;
 /** Milliseconds for what was only scheduled for the next turns. */
 const LAST = 20;
-/** Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the program. */
+/**
+ * Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the
+ * program.
+ */
 const ENDING = 60_000;
 
 export async function runProgram(
@@ -85,7 +90,7 @@ export function hashOf(trace: readonly string[]): string {
 
 const watched = ['uncaughtException', 'unhandledRejection', 'warning'] as const;
 
-/** Takes over what the process reports, for as long as the program runs. */
+/** Listens to what the process reports, in place of all other listeners, while the program runs. */
 function watch(world: World, clock: VirtualClock): () => void {
   const others = watched.map((event) => process.listeners(event as 'warning'));
   for (const event of watched) process.removeAllListeners(event);
@@ -129,7 +134,7 @@ function checkHeld(world: World, ends: readonly End[]): void {
   }
 }
 
-/** On a connection that works, everything sent has been delivered by now, and nobody waits for nothing. */
+/** On a connection that works, everything sent has been delivered by now. */
 function checkDelivered(world: World): void {
   for (const { a, b, cable, plan } of world.links) {
     if (!cable.up.untouched || !cable.down.untouched || plan.a.raw || plan.b.raw) continue;

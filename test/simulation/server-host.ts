@@ -1,4 +1,7 @@
-/** The servers of a program: real `http.Server`s, whose sockets are in memory, and clients that connect to them. */
+/**
+ * The servers of a program: real `http.Server`s, whose sockets are in memory, and clients that connect to
+ * them.
+ */
 import { Agent, createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocketConnection, WebSocketServer } from '../../src/index.js';
@@ -24,7 +27,7 @@ export class ServerHost {
   #upgrading: Server | null = null;
   /** The end of each connection that the application knows. */
   readonly #ends: Map<WebSocketConnection, End> = new Map();
-  /** Broadcasts to connections of which the application was not told yet. */
+  /** Broadcasts to connections whose 'connection' event is still to come. */
   readonly #early: Map<WebSocketConnection, Sent[]> = new Map();
   #broadcasts = 0;
 
@@ -89,18 +92,21 @@ export class ServerHost {
     }
   }
 
-  /** Closes the server; checks that it takes bounded time, and that each peer that could be told was told. */
+  /**
+   * Closes the server; checks that it takes bounded time, and that each peer that could be reached got a
+   * Close frame.
+   */
   close(awaited: boolean): void {
     const server = this.#server;
     if (server === null) return;
     const { clock, promises, report } = this.#world;
     const began = clock.now;
     const blocked = this.#world.blocked;
-    const told: End[] = [];
+    const reachable: End[] = [];
     for (const ws of server.connections) {
       const end = this.#ends.get(ws);
       if (end === undefined) continue;
-      if (end.lifeCycle.state === 'open' && ws.state === 'open') told.push(end);
+      if (end.lifeCycle.state === 'open' && ws.state === 'open') reachable.push(end);
       end.lifeCycle.on('close()');
       end.closedAt ??= end.received.length;
       end.paused = false;
@@ -114,21 +120,21 @@ export class ServerHost {
       () => {
         const took = clock.now - began - (this.#world.blocked - blocked);
         if (took > bound) report('server.close', 'took too long', `${took} ms`);
-        for (const end of told) this.#checkTold(end);
+        for (const end of reachable) this.#checkNotified(end);
       },
       () => {},
     );
   }
 
   /** A peer that was connected, and could read, got a Close frame. */
-  #checkTold(end: End): void {
+  #checkNotified(end: End): void {
     const { events } = end.lifeCycle;
     const lost = (
       ['reset', 'FIN', 'violation', 'queue full', 'keepalive timeout', 'terminate()'] as const
     ).some((event) => events.has(event));
     const { output } = end;
     if (lost || !output.untouched || output.room === 0 || output.tap.close !== null) return;
-    this.#world.report('server.close', 'a peer was not told', end.name);
+    this.#world.report('server.close', 'a peer got no Close frame', end.name);
   }
 
   #attach(): Server {
@@ -160,7 +166,7 @@ export class ServerHost {
     return this.#byHand;
   }
 
-  /** A server that is given the sockets by hand; the result of `handleUpgrade()` is left alone, as in its examples. */
+  /** A server that gets its sockets by `handleUpgrade()`, whose result is ignored, as in its examples. */
   #upgrade(): Server {
     if (this.#upgrading !== null) return this.#upgrading;
     const first = this.#world.links.find(({ plan }) => plan.via === 'upgrade')!;

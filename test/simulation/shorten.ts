@@ -1,6 +1,7 @@
 /**
- * Shortens a program that fails a check, after fast-check has done so: fast-check knows how each value was generated,
- * this knows what a program means. It leaves out steps, callbacks and connections, then makes what is left usual.
+ * Shortens a program that fails a check, after fast-check has done so: fast-check knows how each value was
+ * generated, this knows what a program means. It leaves out steps, callbacks and connections, then makes
+ * what is left usual.
  */
 import { type LinkPlan, type Program, quietPath, quietSide, targetOf } from './program.js';
 

@@ -179,7 +179,7 @@ describe('the checks find', () => {
       'unsettled: close',
     ],
     [
-      'a rejection that nobody handles',
+      'a rejection that is not handled',
       breaking(
         (base) =>
           class extends base {

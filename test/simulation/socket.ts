@@ -1,4 +1,7 @@
-/** A `net.Socket` as a connection sees it, on the ends of two paths: what Node.js documents of it, and its timing. */
+/**
+ * A `net.Socket` as a connection sees it, on the ends of two paths: what Node.js documents of it, and its
+ * timing.
+ */
 import { Duplex } from 'node:stream';
 import type { VirtualClock } from './clock.js';
 import type { Path, PathReceiver, PathSender } from './network.js';

@@ -1,6 +1,7 @@
 /**
- * What a process has besides its clock that no seed repeats: random bytes, and the threads of zlib. Both are replaced
- * in the built-in modules, so that an unmodified library uses the replacements: install them before it is imported.
+ * What a process has besides its clock that no seed repeats: random bytes, and the threads of zlib. Both are
+ * replaced in the built-in modules, so that an unmodified library uses the replacements: install them before
+ * it is imported.
  */
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
@@ -90,7 +91,10 @@ export function installStubs(): () => void {
 /** The default differs between versions of Node.js. */
 const bufferSizes = { readableHighWaterMark: 16 * 1024, writableHighWaterMark: 16 * 1024 };
 
-/** `zlib.DeflateRaw` as far as a library uses it: reads what is written when the pool gets to it, gives all at the end. */
+/**
+ * `zlib.DeflateRaw` as far as a library uses it: reads its input when the pool starts on it, and outputs
+ * everything at the end.
+ */
 class PooledDeflate extends Transform {
   readonly #options: ZlibOptions;
   readonly #input: Buffer[] = [];
@@ -120,8 +124,8 @@ class PooledDeflate extends Transform {
 }
 
 /**
- * `zlib.InflateRaw` as far as a library uses it: it inflates everything that came so far again, and gives what is new
- * chunk by chunk, each after a turn in the pool, no faster than it is read.
+ * `zlib.InflateRaw` as far as a library uses it: it inflates its whole input again for each write, and
+ * outputs what is new chunk by chunk, each after a turn in the pool, no faster than it is read.
  */
 class PooledInflate extends Transform {
   bytesWritten = 0;

@@ -1,13 +1,14 @@
 /**
- * Reads along on one direction of a connection, RFC 6455 §5.2: which frames its sender wrote, where each ends in the
- * byte stream, and whether their sequence keeps to §5.4 and §5.5. It is written apart from the code under test.
+ * Reads along on one direction of a connection, RFC 6455 §5.2: which frames its sender wrote, where each
+ * ends in the byte stream, and whether their sequence keeps to §5.4 and §5.5. It is written apart from the
+ * code under test.
  */
 
 /** One frame as it was written. */
 export interface TappedFrame {
   readonly opcode: number;
   readonly fin: boolean;
-  /** Offset in the byte stream behind its last byte. */
+  /** Offset in the byte stream of the byte after its last one. */
   readonly end: number;
   /** The payload, unmasked: of control frames, and of all frames when the tap keeps them. */
   readonly payload: Buffer | null;
@@ -18,7 +19,7 @@ const HEADER_END = Buffer.from('\r\n\r\n');
 /** The frames of one direction. */
 export class FrameTap {
   readonly frames: TappedFrame[] = [];
-  /** Offsets behind the last byte of each complete message. */
+  /** Offsets of the byte after each complete message. */
   readonly messageEnds: number[] = [];
   /** The first Close frame. */
   close: TappedFrame | null = null;
