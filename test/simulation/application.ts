@@ -268,10 +268,10 @@ export class Application {
     });
   }
 
-  /** Memory for output is bounded by `maxBufferedAmount` and one message. */
+  /** Memory for output is bounded by `maxBufferedAmount`, one message, and what a writer has under way. */
   #checkAmount(): void {
     const { maxBufferedAmount, highWaterMark } = this.end.plan.options;
-    const bound = Math.max(maxBufferedAmount, highWaterMark) + this.end.largest + 4096;
+    const bound = Math.max(maxBufferedAmount, highWaterMark) + 2 * this.end.largest + 4096;
     // A message that fills the queue ends the connection
     if (this.ws.state !== 'open') return;
     const amount = this.#try('bufferedAmount', () => this.ws.bufferedAmount) ?? 0;

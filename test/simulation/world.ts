@@ -205,6 +205,8 @@ export class World {
         end.output.injectFin();
         break;
       case 'destroySocket':
+        end.output.untouched = false;
+        end.input.untouched = false;
         end.socket?.destroy();
         break;
       case 'reset':
