@@ -119,8 +119,8 @@ export async function compare(
 
 /** @returns {Row[]} */
 function chooseRows(/** @type {string} */ list) {
-  // Its figure is that of `memory-pinged`, and a sample takes 12 s
-  const all = rows.filter(({ kind }) => kind !== 'idle').map(({ id }) => id);
+  // The load of `latency` is half of a peak that each round measures; a sample of `idle` takes 12 s
+  const all = rows.filter(({ kind }) => kind !== 'idle' && kind !== 'latency').map(({ id }) => id);
   const names = list.split(',').flatMap((name) => (name === 'all' ? all : name === 'core' ? core : [name]));
   return [...new Set(names)].map((name) => {
     const row = rows.find(({ id }) => id === name);
@@ -178,7 +178,7 @@ function removeBuilds(/** @type {string} */ folder) {
 /** The load of a row of memory, made shorter: what one more connection takes is known from fewer of them. */
 function shorter(/** @type {any} */ load) {
   const { connections, messages = 0, pingInterval = 0 } = load;
-  if (messages > 1) return { ...load, connections: Math.min(connections, 300) };
+  if (messages > 1) return { ...load, connections: Math.min(connections, 150) };
   if (pingInterval === 0) return { ...load, connections: Math.min(connections, 4000) };
   return { ...load, connections: Math.min(connections, 2000), pingInterval: Math.min(pingInterval, 1500) };
 }
@@ -265,9 +265,8 @@ function print(
   const figures = [current, baseline].map((value) => amount(value, unit).padStart(9)).join(' /');
   const shown = (/** @type {Interval} */ { ratio, low, high }) =>
     `${ratio.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
-  const better = LESS.has(unit) ? ', less is better' : '';
   console.log(
-    `${id.padEnd(18)} ${shown(interval)} ${slower ? 'SLOWER' : 'ok    '} ${figures} ${unit}${better}` +
+    `${id.padEnd(18)} ${shown(interval)} ${slower ? 'SLOWER' : 'ok    '} ${figures} ${LESS.has(unit) ? '(less is better)' : unit}` +
       `${second === null ? '' : `; ${what} ${shown(second)}`}  (${seconds.toFixed(0)} s)`,
   );
 }
