@@ -40,7 +40,7 @@ const STARTS = 8;
 const ROUNDS = 32;
 const SECONDS = 0.25;
 /** Milliseconds for the compiler and the heap, once a start and side. */
-const WARMUP = 800;
+const WARMUP = 500;
 /** Milliseconds for what the other side's turn left cold, once a round and side. */
 const SHORT_WARMUP = 30;
 /** Each round of these has a process of its own. */
@@ -119,8 +119,8 @@ export async function compare(
 
 /** @returns {Row[]} */
 function chooseRows(/** @type {string} */ list) {
-  // Its figure is that of `memory-pinged`, and a sample takes 12 s
-  const all = rows.filter(({ kind }) => kind !== 'idle').map(({ id }) => id);
+  // The load of `latency` is half of a peak that each round measures; a sample of `idle` takes 12 s
+  const all = rows.filter(({ kind }) => kind !== 'idle' && kind !== 'latency').map(({ id }) => id);
   const names = list.split(',').flatMap((name) => (name === 'all' ? all : name === 'core' ? core : [name]));
   return [...new Set(names)].map((name) => {
     const row = rows.find(({ id }) => id === name);
@@ -175,9 +175,12 @@ function removeBuilds(/** @type {string} */ folder) {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Connections of a row of memory: what one more costs is known from fewer of them. */
-function fewer(/** @type {{ connections: number, messages?: number }} */ { connections, messages = 0 }) {
-  return Math.min(connections, messages > 1 ? 300 : 4000);
+/** The load of a row of memory, made shorter: what one more connection takes is known from fewer of them. */
+function shorter(/** @type {any} */ load) {
+  const { connections, messages = 0, pingInterval = 0 } = load;
+  if (messages > 1) return { ...load, connections: Math.min(connections, 150) };
+  if (pingInterval === 0) return { ...load, connections: Math.min(connections, 4000) };
+  return { ...load, connections: Math.min(connections, 2000), pingInterval: Math.min(pingInterval, 1500) };
 }
 
 /**
@@ -193,7 +196,7 @@ async function measureSides(row, sides, { rounds, seconds, load }) {
   const perStart = own ? Math.ceil(rounds / 4 / STARTS) : Math.ceil(rounds / STARTS);
   const times = { warmup: own ? 0 : SHORT_WARMUP, window: seconds * 1e3 };
   const adapted = { ...row, stalls: false, load: { pingInterval: NO_PING, ...row.load } };
-  if (own) adapted.load = { ...row.load, connections: fewer(row.load) };
+  if (row.kind === 'memory') adapted.load = shorter(row.load);
   const starts = [];
   for (let start = 0; start < STARTS; start++) {
     /** @type {import('./measure.js').Context[]} */
@@ -262,9 +265,8 @@ function print(
   const figures = [current, baseline].map((value) => amount(value, unit).padStart(9)).join(' /');
   const shown = (/** @type {Interval} */ { ratio, low, high }) =>
     `${ratio.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
-  const better = LESS.has(unit) ? ', less is better' : '';
   console.log(
-    `${id.padEnd(18)} ${shown(interval)} ${slower ? 'SLOWER' : 'ok    '} ${figures} ${unit}${better}` +
+    `${id.padEnd(18)} ${shown(interval)} ${slower ? 'SLOWER' : 'ok    '} ${figures} ${LESS.has(unit) ? '(less is better)' : unit}` +
       `${second === null ? '' : `; ${what} ${shown(second)}`}  (${seconds.toFixed(0)} s)`,
   );
 }
