@@ -250,7 +250,9 @@ export class Application {
         end.unobserved = Number.POSITIVE_INFINITY;
       }
     } catch (error) {
-      if (!(end.pulled && isLawful(error))) this.#world.report('threw', `resume ${signatureOf(error)}`);
+      // What a listener throws may propagate
+      const lawful = error instanceof OwnError || (end.pulled && isLawful(error));
+      if (!lawful) this.#world.report('threw', `resume ${signatureOf(error)}`);
     }
   }
 
