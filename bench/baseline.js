@@ -239,7 +239,12 @@ export function judge(/** @type {Row} */ row, /** @type {[Sample, Sample][][]} *
   /** @returns {Interval} */
   const intervalOf = (/** @type {(sample: Sample) => number} */ figure) =>
     ratioInterval(
-      starts.map((pairs) => median(pairs.map(([current, baseline]) => figure(current) / figure(baseline)))),
+      starts
+        .map((pairs) => pairs.map(([current, baseline]) => figure(current) / figure(baseline)))
+        // On a busy machine nothing at all may come back within a round: it says nothing
+        .map((ratios) => ratios.filter((ratio) => ratio > 0 && ratio < Number.POSITIVE_INFINITY))
+        .filter(({ length }) => length > 0)
+        .map(median),
     );
   const interval = intervalOf(({ value }) => value);
   const all = (/** @type {0 | 1} */ side) => median(starts.flat().map((pair) => pair[side].value));
