@@ -15,10 +15,10 @@
  * machine busy, that is the one to look at. With 40 intervals some miss by chance: a row that is slower is measured
  * once more, and fails when it is slower again.
  *
- * In a round both sides are measured next to each other, so that what else the machine does strikes both. Two
- * processes of one build differ by more than their rounds do, by what V8 compiled and where memory lies: however
- * many rounds one process has, its ratio is one sample. So each row starts its processes anew several times, the
- * median of a start's rounds is a sample, and the interval comes from those: see `ratioInterval()`.
+ * In a round both sides are measured next to each other, so that other work of the machine slows both. Two processes
+ * of one build differ as well, by what V8 compiled and where memory lies, and no number of rounds averages that out.
+ * So each row starts its processes anew several times, the median of a start's rounds is one sample, and the interval
+ * comes from those samples: see `ratioInterval()`.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -239,7 +239,12 @@ export function judge(/** @type {Row} */ row, /** @type {[Sample, Sample][][]} *
   /** @returns {Interval} */
   const intervalOf = (/** @type {(sample: Sample) => number} */ figure) =>
     ratioInterval(
-      starts.map((pairs) => median(pairs.map(([current, baseline]) => figure(current) / figure(baseline)))),
+      starts
+        .map((pairs) => pairs.map(([current, baseline]) => figure(current) / figure(baseline)))
+        // On a busy machine nothing at all may come back within a round: it says nothing
+        .map((ratios) => ratios.filter((ratio) => ratio > 0 && ratio < Number.POSITIVE_INFINITY))
+        .filter(({ length }) => length > 0)
+        .map(median),
     );
   const interval = intervalOf(({ value }) => value);
   const all = (/** @type {0 | 1} */ side) => median(starts.flat().map((pair) => pair[side].value));

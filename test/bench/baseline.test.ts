@@ -46,3 +46,18 @@ test('a row is slower by its second figure too', () => {
   expect(judge(rate, starts({ value: 1, cost: 0.9 }, sample)).slower).toBe(false);
   expect(judge(bytes, starts({ value: 1, heap: 1.06 }, { value: 2000, heap: 1000 })).slower).toBe(true);
 });
+
+test('a round in which a side measured nothing is left out', () => {
+  const some = starts({ value: 0.95 }, { value: 1000 });
+  for (const [start, side] of [
+    [0, 0],
+    [1, 1],
+  ] as const) {
+    const pair = some[start]![2]!;
+    pair[side] = { value: 0 };
+  }
+  some[2]![0] = [{ value: 0 }, { value: 0 }];
+  const { ratio, high } = judge(rate, some);
+  expect(ratio).toBeCloseTo(0.95, 2);
+  expect(high).toBeLessThan(0.97);
+});
