@@ -12,7 +12,7 @@
  *     close()          CLOSING      -              -           -           discard                   -
  *     terminate()      ENDING, stop ENDING, stop   ENDING, stop ENDING, stop stop                    -
  *     peerClose        ANSWERED     ANSWERED       x           x           code is noted             x
- *     failure          FAILING      FAILING        -           x           stop                      x
+ *     failure          FAILING      FAILING        -           -           stop                      -
  *     sourceFailure    FAILING      FAILING        -           -           -                         -
  *     writerAborted    CLOSING      Close is next  -           -           -                         -
  *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed   x
@@ -25,8 +25,8 @@
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
- * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun. In ANSWERED, `failure` is a message
- * that was received whole, and is over the limit for those that are collected.
+ * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun. After the end of
+ * the input, `failure` is a message that was received whole, and is over the limit for those that are collected.
  */
 import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
@@ -266,8 +266,8 @@ export class Lifecycle {
     this.state = Life.Ending;
     this.#deadline?.cancel();
     this.#heartbeat?.stop();
-    // §7.1.4: the closing handshake is not completed by a Close frame that is still queued
-    if (this.sender.amount > 0) this.endpoint.closing.onLost();
+    // §7.1.4: the closing handshake is not completed by a Close frame that has not left
+    if (this.sender.amount > 0 || this.transport.failed) this.endpoint.closing.onLost();
     this.endpoint.mute();
     this.#endSending();
     this.transport.destroy();

@@ -29,6 +29,8 @@ export class Transport {
   flushed = 0;
   /** The stream is closed. */
   gone = false;
+  /** A write has failed: what it held was not sent. */
+  failed = false;
   /** A write is not flushed: the kernel's send buffer is full, or the stream is asynchronous. */
   #stalled = false;
   #onWritten: ((error?: Error | null) => void) | null = null;
@@ -99,7 +101,10 @@ export class Transport {
 
   /** Writes the pieces, in as few system calls as the stream allows. Call it only while not {@link stalled}. */
   write(pieces: Buffer[], size: number): void {
-    if (!this.#stream.writable) return;
+    if (!this.#stream.writable) {
+      this.failed = true;
+      return;
+    }
     if (size <= this.#part) {
       this.#give(pieces);
       return;
@@ -151,6 +156,7 @@ export class Transport {
     const stream = this.#stream;
     this.#onWritten ??= (error): void => {
       // Mostly the write was flushed at once, and there is nothing to report. An error is reported by its event
+      if (error) this.failed = true;
       if (error || !this.#stalled || stream.writableLength > 0) return;
       this.#stalled = false;
       this.flushed = this.started;
@@ -166,7 +172,9 @@ export class Transport {
     if (last > 0) stream.uncork();
     this.#stalled = stream.writableLength > 0;
     if (this.#stalled) this.#stalledAt = now();
-    else this.flushed = this.started;
+    // A stream that fails at once keeps nothing of the write either
+    else if (stream.errored === null) this.flushed = this.started;
+    else this.failed = true;
   }
 
   /** A stalled part is flushed: the size of the next one depends on how long that took. */

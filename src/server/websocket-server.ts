@@ -183,7 +183,14 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const { code, reason, timeout } = resolveCloseOptions(options);
-    this.#closed ??= this.#shutDown(code, reason, timeout);
+    if (this.#closed === undefined) {
+      // Known before anything is closed: listeners that run meanwhile may call it, too
+      let settle!: (shutDown: Promise<void>) => void;
+      this.#closed = new Promise((resolve) => {
+        settle = resolve;
+      });
+      settle(this.#shutDown(code, reason, timeout));
+    }
     return this.#closed;
   }
 

@@ -38,8 +38,8 @@ function make(owner: string, form: MessageForm, size: number): string | Buffer {
   const bytes = Buffer.from(positions.subarray(0, size));
   const tag = Buffer.from(owner.padEnd(8, '.').slice(0, 8));
   for (let i = 7; i < size; i += 16) tag.copy(bytes, i);
-  // Small messages show their owner first
-  if (size < 16) tag.copy(bytes, 0);
+  // Small messages show their owner, too; each byte depends on its position alone, so that a part is a prefix
+  tag.copy(bytes, 0);
   if (form === 'binary') return bytes;
   const text = bytes.toString('latin1');
   return form === 'ascii' ? text : text.replaceAll('@0', 'é€').replaceAll(';', '\u{1f600}');

@@ -15,7 +15,7 @@ const table: Readonly<Record<string, string>> = {
   close: '       o o o o o o',
   terminate: '   o o o o o o',
   peerClose: '   o o x x o x',
-  failure: '     o o x x o x',
+  failure: '     o o - - o -',
   sourceFailure: 'o o - - - -',
   writerAborted: 'o - - - - -',
   inputHandled: 'o o o o o x',

@@ -126,10 +126,11 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
   }, limit);
 }
 
-/** Without a consumer no more is read than a few buffers. */
+/** Without a consumer no more is read than a few buffers, unless this side's own close() discards it. */
 function checkHeld(world: World, ends: readonly End[]): void {
-  for (const { consuming, info, input, left, name, socket } of ends) {
-    if (socket === null || consuming || left || info !== null || input.pulled <= MAX_HELD) continue;
+  for (const { closedAt, consuming, info, input, left, name, socket } of ends) {
+    const ends = left || closedAt !== null || info !== null;
+    if (socket === null || consuming || ends || input.pulled <= MAX_HELD) continue;
     world.report('memory', 'input without a consumer was read', `${name} ${input.pulled} bytes`);
   }
 }
