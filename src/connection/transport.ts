@@ -10,8 +10,8 @@ import type { Duplex } from 'node:stream';
 import type { Lifecycle } from './lifecycle.js';
 
 /** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
-const FIRST_PART = 256 * 1024;
-const MIN_PART = 64 * 1024;
+const FIRST_PART = 64 * 1024;
+const MIN_PART = 16 * 1024;
 const MAX_PART = 4 * 1024 * 1024;
 /** A stalled part that is flushed within so many milliseconds is followed by a larger one, */
 const SHORT = 100;
@@ -65,7 +65,7 @@ export class Transport {
 
   /** Bytes of this connection that are not flushed. */
   get pending(): number {
-    return this.#stalled ? this.#stream.writableLength + this.#restSize : 0;
+    return this.#stalled ? this.#stream.writableLength + this.#restSize : this.#restSize;
   }
 
   /** Bytes can still be sent. */

@@ -132,7 +132,8 @@ export class ServerHost {
     const lost = (
       ['reset', 'FIN', 'violation', 'queue full', 'keepalive timeout', 'terminate()'] as const
     ).some((event) => events.has(event));
-    const { output } = end;
+    const { output, socket } = end;
+    if (socket?.goneStalled) return;
     if (lost || !output.untouched || output.room === 0 || output.tap.close !== null) return;
     this.#world.report('server.close', 'a peer got no Close frame', end.name);
   }

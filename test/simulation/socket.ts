@@ -23,6 +23,8 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   progressedAt: number = Number.NEGATIVE_INFINITY;
   /** When the stream was destroyed. */
   goneAt: number | null = null;
+  /** It was destroyed while a write waited for room: what moves within one write cannot be seen by the library. */
+  goneStalled = false;
   /** Is called with what was read. */
   observer: (event: 'data' | 'FIN' | 'reset') => void = () => {};
   readonly input: Path;
@@ -128,6 +130,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
 
   override _destroy(error: Error | null, done: Written): void {
     this.goneAt = this.#clock.now;
+    this.goneStalled = this.#waiting !== null;
     this.output.sender = null;
     if (!this.#wasReset) {
       // A kernel resets a connection that is closed with bytes unread
