@@ -23,7 +23,7 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'sending/sender.ts',
-        'else if (this.#queue.close(error, close)) this.#rejectWriter(error);',
+        'else if (this.#queue.close(error, close)) this.#rejectWaiting(error);',
         'else this.#queue.add({ size: 0, start: close });',
       ),
     ],
