@@ -25,7 +25,7 @@
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
- * moves; in ENDING, `closeTimeout` after the socket was closed. `writerAborted`: of a message that has begun. After the end of
+ * moves; in ENDING, `closeTimeout` after the socket was closed, or should have been. `writerAborted`: of a message that has begun. After the end of
  * the input, `failure` is a message that was received whole, and is over the limit for those that are collected.
  */
 import { channel } from 'node:diagnostics_channel';
@@ -149,13 +149,15 @@ export class Lifecycle {
   onSocketClosed(): void {
     this.#trace('socketClosed');
     if (this.state === Life.Closed) return;
-    if (this.state < Life.Ending) this.#end();
     this.transport.gone = true;
+    if (this.state < Life.Ending) this.#end();
     for (let chunk = this.transport.readRest(); chunk !== null; chunk = this.transport.readRest()) {
       this.receiver.push(chunk);
     }
     this.receiver.end();
-    if (this.state !== Life.Closed && !this.receiver.awaited) this.#setDeadline();
+    if (this.state === Life.Closed) return;
+    if (this.receiver.awaited) this.#deadline?.cancel();
+    else this.#setDeadline();
   }
 
   // Events of the receiver
@@ -238,6 +240,7 @@ export class Lifecycle {
   #onDeadline(): void {
     this.#trace('deadline');
     if (this.state !== Life.Ending) this.#end();
+    else if (!this.transport.gone) this.onSocketClosed();
     else if (this.transport.gone && !this.receiver.awaited) this.receiver.discard();
   }
 
@@ -271,6 +274,8 @@ export class Lifecycle {
     this.endpoint.mute();
     this.#endSending();
     this.transport.destroy();
+    // A stream may never report that it is closed
+    if (!this.transport.gone) this.#setDeadline();
   }
 
   /** To CLOSED: the end is reported. */

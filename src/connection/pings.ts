@@ -17,7 +17,9 @@ const MAX_HEARTBEATS = 8;
 export class Pings {
   /** Milliseconds of the last round trip; NaN before the first. */
   latency: number = Number.NaN;
-  #pending: PendingPing[] | null = null;
+  /** In the order in which they were sent. */
+  #pending: Set<PendingPing> | null = null;
+  #heartbeats = 0;
   #count = 0;
 
   /** A payload of four bytes that no other Ping of this connection has. */
@@ -30,8 +32,9 @@ export class Pings {
 
   /** A Ping of the heartbeat is sent. */
   sent(payload: Buffer): void {
-    const heartbeats = this.#pending?.filter(({ settle }) => settle === null) ?? [];
-    if (heartbeats.length < MAX_HEARTBEATS) this.#add({ payload, sentAt: performance.now(), settle: null });
+    if (this.#heartbeats === MAX_HEARTBEATS) return;
+    this.#heartbeats++;
+    this.#add({ payload, sentAt: performance.now(), settle: null });
   }
 
   /** Waits for the Pong to a Ping that was just sent; `onEnd` reports the end of the connection. */
@@ -43,7 +46,7 @@ export class Pings {
   ): Promise<number> {
     return new Promise<number>((resolve, reject) => {
       const fail = (reason: unknown): void => {
-        this.#pending = this.#pending?.filter(({ settle }) => settle !== succeed) ?? null;
+        this.#pending?.delete(ping);
         stop();
         reject(reason);
       };
@@ -51,6 +54,7 @@ export class Pings {
         stop();
         resolve(latency);
       };
+      const ping: PendingPing = { payload, sentAt: performance.now(), settle: succeed };
       const cancel = deadline(timeout, () =>
         fail(new TimeoutError(`No Pong arrived within ${timeout} ms after ping()`)),
       );
@@ -59,7 +63,7 @@ export class Pings {
         cancel();
         for (const each of listening) each();
       };
-      this.#add({ payload, sentAt: performance.now(), settle: succeed });
+      this.#add(ping);
     });
   }
 
@@ -68,19 +72,26 @@ export class Pings {
    * frame" (§5.5.3), so it answers all Pings that were sent before that one as well.
    */
   received(payload: Buffer): void {
-    const index = this.#pending?.findIndex((ping) => ping.payload.equals(payload)) ?? -1;
-    if (index < 0) return;
+    const pending = this.#pending;
+    if (pending === null || !includes(pending, payload)) return;
     const now = performance.now();
-    const answered = this.#pending!.splice(0, index + 1);
-    if (this.#pending!.length === 0) this.#pending = null;
-    for (const ping of answered) {
+    for (const ping of pending) {
+      pending.delete(ping);
       this.latency = now - ping.sentAt;
-      ping.settle?.(this.latency);
+      if (ping.settle === null) this.#heartbeats--;
+      else ping.settle(this.latency);
+      if (ping.payload.equals(payload)) break;
     }
+    if (pending.size === 0) this.#pending = null;
   }
 
   #add(ping: PendingPing): void {
-    this.#pending ??= [];
-    this.#pending.push(ping);
+    this.#pending ??= new Set();
+    this.#pending.add(ping);
   }
+}
+
+function includes(pings: ReadonlySet<PendingPing>, payload: Buffer): boolean {
+  for (const ping of pings) if (ping.payload.equals(payload)) return true;
+  return false;
 }

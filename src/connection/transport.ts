@@ -143,7 +143,8 @@ export class Transport {
         part.push(taken);
         size += taken.length;
       }
-      this.#restSize -= size;
+      // A piece whose memory was transferred has no bytes left
+      this.#restSize -= size === 0 ? this.#restSize : size;
       if (this.#restSize === 0) this.#rest = null;
       this.#give(part);
       if (this.#stalled) return;
@@ -166,10 +167,18 @@ export class Transport {
     };
     this.started++;
     const last = pieces.length - 1;
-    if (last > 0) stream.cork();
-    for (let i = 0; i < last; i++) stream.write(pieces[i]);
-    stream.write(pieces[last], this.#onWritten);
-    if (last > 0) stream.uncork();
+    try {
+      if (last > 0) stream.cork();
+      for (let i = 0; i < last; i++) stream.write(pieces[i]);
+      stream.write(pieces[last], this.#onWritten);
+      if (last > 0) stream.uncork();
+    } catch (error) {
+      // A Duplex that is no good stream, or a piece whose memory was transferred
+      this.failed = true;
+      this.#restSize = 0;
+      this.#life.onSocketError(error as Error);
+      return;
+    }
     this.#stalled = stream.writableLength > 0;
     if (this.#stalled) this.#stalledAt = now();
     // A stream that fails at once keeps nothing of the write either

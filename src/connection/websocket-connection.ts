@@ -2,6 +2,7 @@
 import { Blob, isUtf8 } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { WebSocketError } from '../errors.js';
 import { checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
@@ -254,7 +255,8 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     void this.#life.close(CloseCode.InternalError, '');
     if (this.#reportRejection !== null) this.#reportRejection(error);
     else if (event !== 'error' && this.listenerCount('error') > 0) this.#life.context.emit('error', error);
-    else throw error;
+    // What a peer, the network or the time did must not end the process
+    else if (!(error instanceof WebSocketError)) throw error;
   }
 
   static {

@@ -145,7 +145,8 @@ export class FrameWriter {
       let size = Math.min(frameSizeOf(piece, at), this.size - total);
       if (total > 0 && total + size > max) break;
       total += size;
-      while (size >= piece.length - at && size > 0) {
+      // No further than the open piece: memory of a payload may have been transferred meanwhile
+      while (size >= piece.length - at && size > 0 && index <= pieces.length) {
         size -= piece.length - at;
         piece = this.#pieceAt(++index);
         at = 0;

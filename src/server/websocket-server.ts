@@ -8,7 +8,7 @@ import type { BytesLike } from '../connection/sending/payload.js';
 import { prepareMessage } from '../connection/sending/prepare-message.js';
 import { isEndOf, onListenerRejection, WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
-import { HandshakeError } from '../errors.js';
+import { HandshakeError, WebSocketError } from '../errors.js';
 import { decodePath, type PathParams, PathPattern, pathOf } from '../handshake/path.js';
 import type { Rejection } from '../handshake/server-handshake.js';
 import { CloseCode } from '../protocol/close-code.js';
@@ -60,7 +60,10 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
    */
   readonly #onClose: (this: WebSocketConnection) => void;
   /** Also one for all: an async listener of a connection has rejected. */
-  readonly #report = (error: Error): void => void this.emit('error', error);
+  /** What a peer, the network or the time did must not end the process: without a listener it is dropped. */
+  readonly #report = (error: Error): void => {
+    if (!(error instanceof WebSocketError) || this.listenerCount('error') > 0) this.emit('error', error);
+  };
   #handshakes = 0;
   #onIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
@@ -246,7 +249,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       if (isEndOf(ws, error)) return;
       void ws.close(CloseCode.InternalError);
     }
-    this.emit('error', error);
+    this.#report(error);
   }
 
   static {

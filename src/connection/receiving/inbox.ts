@@ -65,6 +65,11 @@ export class Inbox {
     return promise;
   }
 
+  /** The message that was delivered last is being read. */
+  get reading(): boolean {
+    return this.#body?.reading ?? false;
+  }
+
   /** Iteration is left: nothing that is still unread is asked for, unless `receive()` or a new iteration does. */
   leave(): void {
     if (this.#waiter !== null) return;

@@ -35,6 +35,11 @@ export class MessageBody {
     this.#receiver = receiver;
   }
 
+  /** Reading has begun, and more of it is to come. */
+  get reading(): boolean {
+    return this.#used && !this.done;
+  }
+
   /** Accepts the current data event, or returns false when there is no room. */
   offer(endpoint: Endpoint): boolean {
     if (this.#chunk !== null) return false;
@@ -152,7 +157,9 @@ export class MessageBody {
     this.done = true;
     this.#assembler = null;
     this.#settle(value);
-    if (!wasDone) this.#receiver.pump();
+    if (wasDone) return;
+    this.#receiver.pump();
+    this.#receiver.onLeft();
   }
 
   #settle(value: Buffer | string | null): void {

@@ -59,7 +59,7 @@ export class Receiver implements Waiting {
   /** A consumer may still ask for the data that is held, however late; or the application has paused it. */
   get awaited(): boolean {
     if (this.#mode === Mode.Undecided) return this.#paused;
-    return this.#mode === Mode.Events || !this.#inbox!.left;
+    return this.#mode === Mode.Events || !this.#inbox!.left || this.#inbox!.reading;
   }
 
   /** Accepts received bytes. */
@@ -115,9 +115,9 @@ export class Receiver implements Waiting {
     if (!on) this.pump();
   }
 
-  /** A consumer has left. */
+  /** A consumer has left, or has read the message that it still had. */
   onLeft(): void {
-    this.#life.onConsumerLeft();
+    if (this.#inbox!.left && !this.#inbox!.reading) this.#life.onConsumerLeft();
   }
 
   /** Drops all data from here on; control frames are still handled. */

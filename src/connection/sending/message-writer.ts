@@ -28,8 +28,7 @@ export class MessageWriter implements TurnHolder {
   readonly type: MessageType;
   /** @internal `end()` was called, and nothing has failed. */
   ending = false;
-  /** @internal Notified when the connection ends first. */
-  oncancel: ((error: Error) => void) | null = null;
+  #oncancel: ((error: Error) => void) | null = null;
   readonly #opcode: MessageOpcode;
   readonly #life: Lifecycle;
   readonly #utf8: Utf8Validator = new Utf8Validator();
@@ -50,7 +49,11 @@ export class MessageWriter implements TurnHolder {
     this.#life = life;
     this.#tail = new Promise((resolve, reject) => {
       this.#reject = reject;
-      if (ended === null) life.sender.acquire(this, resolve);
+      const granted = (): void => {
+        if (this.#cancelled === null) resolve();
+        else life.sender.release(this);
+      };
+      if (ended === null) life.sender.acquire(this, granted);
     });
     this.#tail.catch(() => {});
     if (ended !== null) this.cancel(ended);
@@ -81,8 +84,12 @@ export class MessageWriter implements TurnHolder {
   abort(reason: unknown = new Error('The message was aborted')): void {
     if (this.ending || this.#cancelled !== null) return;
     this.#cancelled = { reason };
-    if (this.#begun) this.#life.onWriterAborted();
-    else this.#tail.then(() => this.#life.sender.release(this)).catch(() => {});
+    if (this.#begun) {
+      this.#life.onWriterAborted();
+      return;
+    }
+    this.#reject(reason as Error);
+    this.#life.sender.release(this);
   }
 
   /** Aborts the message unless it was ended. */
@@ -95,7 +102,13 @@ export class MessageWriter implements TurnHolder {
   cancel(error: Error): void {
     this.#cancelled ??= { reason: error };
     this.#reject(error);
-    this.oncancel?.(error);
+    this.#oncancel?.(error);
+  }
+
+  /** @internal Calls `listener` when the connection ends before the message, at once if it has. */
+  onCancelled(listener: ((error: Error) => void) | null): void {
+    this.#oncancel = listener;
+    if (this.#cancelled !== null) listener?.(this.#cancelled.reason as Error);
   }
 
   #step(chunk: string | BytesLike, fin: boolean): Promise<void> {

@@ -32,8 +32,11 @@ export async function sendStream(
     writer.abort(reason);
     interrupt(reason);
   };
-  const stopListening = onAbort(signal, stop);
-  writer.oncancel = stop;
+  // Once all chunks were given, the message is complete whatever the signal does
+  const stopListening = onAbort(signal, (reason) => {
+    if (!writer.ending) stop(reason);
+  });
+  writer.onCancelled(stop);
   // A step may take for ever: what interrupts must not wait for it
   const step = <T>(make: () => Promise<T> | T): Promise<T> =>
     new Promise((resolve, reject) => {
@@ -52,7 +55,7 @@ export async function sendStream(
     source.stop(error);
     throw error;
   } finally {
-    writer.oncancel = null;
+    writer.onCancelled(null);
     stopListening();
   }
 }
@@ -92,15 +95,17 @@ function openIterable(source: MessageSource, iterator: Iterating): Source {
   return {
     next: () => iterator.next(),
     stop: (reason): void => {
-      // A Readable: its iterator, too, waits for a step that is pending
-      const { destroy } = source as { destroy?: unknown };
-      if (typeof destroy === 'function') {
-        const { on } = source as { on?: (event: string, listener: () => void) => void };
-        // Its own error has been reported by the call that rejects
-        if (typeof on === 'function') on.call(source, 'error', () => {});
-        destroy.call(source, reason instanceof Error ? reason : undefined);
-      }
+      const { destroy, on } = source as {
+        destroy?: unknown;
+        on?: (event: string, listener: () => void) => void;
+      };
       try {
+        // A Readable: its iterator, too, waits for a step that is pending
+        if (typeof destroy === 'function') {
+          // Its own error has been reported by the call that rejects
+          if (typeof on === 'function') on.call(source, 'error', () => {});
+          destroy.call(source, reason instanceof Error ? reason : undefined);
+        }
         Promise.resolve(iterator.return?.()).catch(() => {});
       } catch {
         // A source that cannot be left has nothing more to say

@@ -246,6 +246,8 @@ export class Sender {
       this.flush();
       pending = endpoint.pending;
     } else this.schedule();
+    // The flush has failed
+    if (!this.#life.isOpen) return false;
     const queue = this.#queue;
     const amount = pending + transport.pending + (queue === null ? 0 : queue.size);
     // In a batch of input, its own slice of time counts
