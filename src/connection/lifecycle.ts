@@ -17,16 +17,18 @@
  *     writerAborted    CLOSING      Close is next  -           -           -                         -
  *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed   x
  *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
- *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             x
+ *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             -
  *     lost             ENDING       ENDING         ENDING      ENDING      -                         -
- *     deadline         x            ENDING         ENDING      ENDING      discard, unless awaited   x
+ *     deadline         x            ENDING         ENDING      ENDING      discard, unless awaited;  x
+ *                                                                          as socketClosed, if not yet
  *     consumerLeft     -            -              -           -           deadline                  -
  *
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
- * moves; in ENDING, `closeTimeout` after the socket was closed, or should have been. `writerAborted`: of a message that has begun. After the end of
- * the input, `failure` is a message that was received whole, and is over the limit for those that are collected.
+ * moves; in ENDING, `closeTimeout` after the socket was closed, or should have been. `writerAborted`: of a message
+ * that has begun. After the end of the input, `failure` is a message that was received whole, and is over the limit
+ * for those that are collected.
  */
 import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
@@ -241,7 +243,7 @@ export class Lifecycle {
     this.#trace('deadline');
     if (this.state !== Life.Ending) this.#end();
     else if (!this.transport.gone) this.onSocketClosed();
-    else if (this.transport.gone && !this.receiver.awaited) this.receiver.discard();
+    else if (!this.receiver.awaited) this.receiver.discard();
   }
 
   #setDeadline(): void {

@@ -90,13 +90,13 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'lifecycle.ts',
-        'if (this.state !== Life.Closed && !this.receiver.awaited)',
-        'if (this.state !== Life.Closed)',
+        'if (this.receiver.awaited) this.#deadline?.cancel();\n    else this.#setDeadline();',
+        'this.#setDeadline();',
       ),
       edit(
         'lifecycle.ts',
-        'else if (this.transport.gone && !this.receiver.awaited)',
-        'else if (this.transport.gone)',
+        'else if (!this.receiver.awaited) this.receiver.discard();',
+        'else this.receiver.discard();',
       ),
     ],
   },

@@ -20,7 +20,7 @@ const table: Readonly<Record<string, string>> = {
   writerAborted: 'o - - - - -',
   inputHandled: 'o o o o o x',
   socketError: ' o o o o - -',
-  socketClosed: 'o o o o o x',
+  socketClosed: 'o o o o o -',
   lost: '        o - - - - -',
   deadline: '    x o o o o x',
   consumerLeft: 'o - - - - -',
