@@ -70,7 +70,6 @@ export const plantings: readonly Fault[] = [
       edit('heartbeat.ts', 'if (!life.sender.urgentFlushed) return;', ''),
       edit('heartbeat.ts', 'const alive = this.#acknowledged || this.heard;', 'const alive = this.heard;'),
     ],
-    simulate: true,
   },
   {
     name: 'X-09',
@@ -82,23 +81,6 @@ export const plantings: readonly Fault[] = [
         'this.transport.gone = true;\n    this.receiver.stop();',
       ),
     ],
-    simulate: true,
-  },
-  {
-    name: 'X-10',
-    what: 'a consumer has closeTimeout to take what was received',
-    edits: [
-      edit(
-        'lifecycle.ts',
-        'if (this.receiver.awaited) this.#deadline?.cancel();\n    else this.#setDeadline();',
-        'this.#setDeadline();',
-      ),
-      edit(
-        'lifecycle.ts',
-        'else if (!this.receiver.awaited) this.receiver.discard();',
-        'else this.receiver.discard();',
-      ),
-    ],
   },
   {
     name: 'X-11',
@@ -106,7 +88,6 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit('receiving/message-body.ts', 'if (this.#used || this.done) return;', 'if (this.done) return;'),
     ],
-    simulate: true,
   },
   {
     name: 'X-12',
@@ -124,13 +105,11 @@ export const plantings: readonly Fault[] = [
     name: 'X-16',
     what: 'an idle Readable is not destroyed',
     edits: [edit('sending/send-stream.ts', "if (typeof destroy === 'function') {", 'if (false) {')],
-    simulate: true,
   },
   {
     name: 'X-17',
     what: 'a backlog is handled after terminate()',
     edits: [edit('receiving/receiver.ts', 'if (this.#stopped) return EndpointEvent.NeedData;', '')],
-    simulate: true,
   },
   {
     name: 'X-20',
@@ -154,26 +133,10 @@ export const plantings: readonly Fault[] = [
     ],
   },
   {
-    name: 'X-26',
-    what: 'a stream to a fast reader never yields',
-    edits: [edit('sending/sender.ts', '} else if (outputSpent(data.length)) await nextTurn();', '}')],
-  },
-  {
     name: 'X-27',
     what: 'listeners run in the context of whatever led to the event',
     edits: [
       edit('listener-context.ts', 'this.runInAsyncScope(work, undefined, argument);', 'work(argument);'),
-    ],
-  },
-  {
-    name: 'X-28',
-    what: 'a deadline counts before what has arrived meanwhile is read',
-    edits: [
-      {
-        file: 'src/deadline.ts',
-        find: 'setImmediate(expired)',
-        replace: 'setImmediate(() => {});\n    expired()',
-      },
     ],
   },
   {
@@ -202,13 +165,6 @@ export const plantings: readonly Fault[] = [
         'if (this.#cancel === null || this.#flushed < 0) return;',
         'if (true) return;',
       ),
-    ],
-  },
-  {
-    name: 'X-34',
-    what: 'progress of a stalled write is no sign of life',
-    edits: [
-      edit('heartbeat.ts', 'const alive = this.#acknowledged || this.heard;', 'const alive = this.heard;'),
     ],
   },
   {
