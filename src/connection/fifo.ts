@@ -28,12 +28,23 @@ export class Fifo<T> {
     return link.value;
   }
 
-  /** Removes and returns all values. */
-  clear(): T[] {
-    const values: T[] = [];
-    for (let link = this.#first; link !== null; link = link.next) values.push(link.value);
+  /** Removes all values that are not wanted. */
+  keep(wanted: (value: T) => boolean): void {
+    let last: Link<T> | null = null;
+    for (let link = this.#first; link !== null; link = link.next) {
+      if (wanted(link.value)) last = link;
+      else {
+        if (last === null) this.#first = link.next;
+        else last.next = link.next;
+        this.length--;
+      }
+    }
+    this.#last = last;
+  }
+
+  /** Removes all values. */
+  clear(): void {
     this.#first = this.#last = null;
     this.length = 0;
-    return values;
   }
 }

@@ -5,21 +5,25 @@
  *     QUIET ── pingInterval since the last Ping ──▶ Ping ──▶ UNSENT ── its bytes are flushed ──▶ AWAITED
  *       ▲                                                       │                                    │
  *       └──────────────── a byte, or progress of a stalled write ┴────────────────────────────────────┤
- *                                       pingTimeout in AWAITED, and one more poll without either ──▶ lost
+ *                                       pingTimeout in AWAITED, and two more polls without either ─▶ lost
  *
  * - A write that the kernel accepts at once proves nothing: only one that was stalled from beat to beat, and is
  *   flushed then, was acknowledged by the peer's TCP.
  * - A Ping that could not be sent starts no timeout.
- * - While reading is paused by this side, a missing Pong proves nothing. TCP keepalive watches the peer then, and
- *   unsolicited Pongs, "a unidirectional heartbeat" (§5.5.3), tell it that this side is alive though it answers no Ping.
+ * - While reading is paused by this side, a missing Pong proves nothing. TCP watches the peer then, and unsolicited
+ *   Pongs, "a unidirectional heartbeat" (§5.5.3), tell it that this side is alive though it answers no Ping. A Pong
+ *   that is not acknowledged is sent again by TCP, about 15 minutes long on Linux, and keepalive probes wait for that.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { afterPolls } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
 import type { Lifecycle } from './lifecycle.js';
 
 /** Beats per interval: a loss is noticed this part of it late, at most. */
 const RESOLUTION = 8;
 const MAX_PERIOD = 1000;
+/** Milliseconds between signs of life while reading is paused, times two: the peer's own times are not known. */
+const MAX_SILENCE = 10_000;
 /** Milliseconds of one turn that a beat may use; the rest of the connections follow in the next turn. */
 const SLICE = 4;
 /** Connections between two looks at the clock. */
@@ -93,7 +97,7 @@ export class Heartbeat {
     const alive = this.#alive();
     if (life.receiver.holding || (life.receiver.unread && !alive)) {
       this.#phase = Phase.Quiet;
-      this.#beatUnread(at, Math.min(interval, timeout) / 2);
+      this.#beatUnread(at, Math.min(interval, timeout, MAX_SILENCE) / 2);
       return;
     }
     if (alive) this.#phase = Phase.Quiet;
@@ -111,11 +115,11 @@ export class Heartbeat {
       this.#phase = Phase.Awaited;
     } else if (at - this.#since >= timeout) {
       // This process may have been stopped for all of the time: what has arrived is read first
-      setImmediate(checkLost, this);
+      afterPolls(checkLost, this);
     }
   }
 
-  /** @internal The peer has shown no sign of life in time, and the event loop has polled once more. */
+  /** @internal The peer has shown no sign of life in time, and the event loop has polled twice more. */
   checkLost(): void {
     if (this.#index < 0 || this.#phase !== Phase.Awaited) return;
     if (this.heard || this.#acknowledged || this.#life.receiver.unread) return;

@@ -15,7 +15,8 @@
  *     failure          FAILING      FAILING        -           -           stop                      -
  *     sourceFailure    FAILING      FAILING        -           -           -                         -
  *     writerAborted    CLOSING      Close is next  -           -           -                         -
- *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed   x
+ *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed,  x
+ *                                                                          and no whole message is being read
  *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
  *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             -
  *     lost             ENDING       ENDING         ENDING      ENDING      -                         -
@@ -198,7 +199,7 @@ export class Lifecycle {
   onInputHandled(): void {
     this.#trace('inputHandled');
     if (this.state === Life.Ending) {
-      if (this.transport.gone) this.#finish();
+      if (this.transport.gone && !this.receiver.hasWhole) this.#finish();
     } else if (this.state === Life.Answered || this.state === Life.Failing) this.sender.finish();
     else if (this.state < Life.Answered) this.#end();
   }

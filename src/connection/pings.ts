@@ -22,6 +22,11 @@ export class Pings {
   #heartbeats = 0;
   #count = 0;
 
+  /** Pings that await their Pong. */
+  get count(): number {
+    return this.#pending?.size ?? 0;
+  }
+
   /** A payload of four bytes that no other Ping of this connection has. */
   nextPayload(): Buffer {
     const payload = Buffer.alloc(4);

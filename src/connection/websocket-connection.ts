@@ -74,7 +74,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
 
   /** Bytes that were sent and have not left for the system's buffers yet, frame headers included. */
   get bufferedAmount(): number {
-    return this.#life.sender.amount;
+    return this.#life.sender.bufferedAmount;
   }
 
   /** Milliseconds of the last round trip of a Ping, keepalive's or `ping()`'s; NaN before the first. */
@@ -190,17 +190,16 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     }
     if (signal?.aborted) return handled(Promise.reject(signal.reason));
     if (!life.isOpen) return handled(Promise.reject(life.reason.error));
-    life.endpoint.sendPing(payload);
-    life.sender.schedule();
+    if (!life.sender.control(() => life.endpoint.sendPing(payload)))
+      return handled(Promise.reject(life.reason.error));
     return handled(life.pings.pong(payload, timeout, signal, (listener) => life.reason.onEnded(listener)));
   }
 
   /** Sends an unsolicited Pong of at most 125 bytes (RFC 6455 §5.5.3); nothing once the connection is closing. */
   pong(data: string | BytesLike = ''): void {
     const payload = toControlPayload(data);
-    if (!this.#life.isOpen) return;
-    this.#life.endpoint.sendPong(payload);
-    this.#life.sender.schedule();
+    const { endpoint, isOpen, sender } = this.#life;
+    if (isOpen) sender.control(() => endpoint.sendPong(payload));
   }
 
   /** Holds `message` events; reading stops, and the peer is slowed down through the TCP window. */
@@ -254,7 +253,8 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
     if (this.#life.reason.includes(error)) return;
     void this.#life.close(CloseCode.InternalError, '');
     if (this.#reportRejection !== null) this.#reportRejection(error);
-    else if (event !== 'error' && this.listenerCount('error') > 0) this.#life.context.emit('error', error);
+    else if (this.#life.state !== Life.Closed && event !== 'error' && this.listenerCount('error') > 0)
+      this.#life.context.emit('error', error);
     // What a peer, the network or the time did must not end the process
     else if (!(error instanceof WebSocketError)) throw error;
   }

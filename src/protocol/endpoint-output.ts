@@ -162,6 +162,11 @@ export class EndpointOutput {
     return this.#writer.cost - this.#writer.size;
   }
 
+  /** Bytes of memory that control frames take which go in front of what is queued, about. */
+  get urgentCost(): number {
+    return this.#urgent === null ? 0 : this.#urgent.cost;
+  }
+
   get #urgentSize(): number {
     const pong = this.#pong;
     const urgent = this.#urgent === null ? 0 : this.#urgent.size;

@@ -116,7 +116,8 @@ describe.each(roles)('a %s', (role) => {
     const pending = chunks.next();
     await expect(chunks.next()).rejects.toThrow('twice at once');
     message.cancel();
-    expect(await pending).toEqual({ done: true, value: undefined });
+    await expect(pending).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
+    await expect(chunks.next()).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
     await writer.end('dropped');
     peer.send('next');
     expect(await (await ws.receive())?.text()).toBe('next');

@@ -70,6 +70,11 @@ export class Inbox {
     return this.#body?.reading ?? false;
   }
 
+  /** That, and it was received whole. */
+  get hasWhole(): boolean {
+    return this.reading && this.#body!.ended;
+  }
+
   /** Iteration is left: nothing that is still unread is asked for, unless `receive()` or a new iteration does. */
   leave(): void {
     if (this.#waiter !== null) return;

@@ -2,8 +2,8 @@
  * The inside of a streamed message: what the connection puts in, and what a reader takes out.
  *
  *     UNUSED ── text(), bytes() ... ──▶ COLLECTING ── last chunk ──▶ DONE
- *       │ └──── iteration ───────────▶ ITERATING ─── last chunk, cancel(), left ──▶ DONE
- *       └────── the next receive() ──▶ DISCARDED: reading it rejects; cancel(): DONE
+ *       │ └──── iteration ───────────▶ ITERATING ─── last chunk, left ──▶ DONE
+ *       └────── the next receive(), in each state cancel() ──▶ DONE: reading it rejects
  */
 import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
@@ -96,15 +96,26 @@ export class MessageBody {
     return this.#collect(new TextAssembler(), (chunk) => chunk.toString());
   }
 
-  /** Drops what is unread, and all that still comes. */
-  cancel(): void {
+  /** Iteration is left: what is unread is dropped, and all that still comes. */
+  leave(): void {
+    if (!this.done) this.#drop();
+  }
+
+  /** Drops what is unread, and all that still comes: reading it rejects. */
+  cancel(
+    error: Error = new WebSocketError('ERR_CONSUMPTION', 'Tried to read a message that was cancelled'),
+  ): void {
     if (this.done) return;
+    this.#error = error;
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.reject(error);
+    this.#drop();
+  }
+
+  #drop(): void {
     const unused = !this.#used;
     this.#chunk = null;
-    if (this.#assembler !== null) {
-      this.#pending?.reject(new Error('The message was cancelled'));
-      this.#pending = null;
-    }
     this.#finish(null);
     // A message that is dropped unread is not worth more than one that is collected
     if (!this.ended && unused) this.#receiver.limits.collect();
@@ -113,11 +124,12 @@ export class MessageBody {
   /** The next message is asked for: one that is not begun is discarded, and reading it rejects. */
   skip(): void {
     if (this.#used || this.done) return;
-    this.#error = new WebSocketError(
-      'ERR_CONSUMPTION',
-      'Tried to read a message that was discarded, as receive() was called before it was begun',
+    this.cancel(
+      new WebSocketError(
+        'ERR_CONSUMPTION',
+        'Tried to read a message that was discarded, as receive() was called before it was begun',
+      ),
     );
-    this.cancel();
   }
 
   #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
@@ -126,7 +138,10 @@ export class MessageBody {
     const error = this.ended
       ? this.#receiver.limits.collectReceived(this.#size)
       : this.#receiver.limits.collect();
-    if (error !== null) return Promise.reject(error);
+    if (error !== null) {
+      this.cancel(error);
+      return Promise.reject(error);
+    }
     const chunk = this.#takeChunk();
     if (this.ended) {
       this.#finish(null);

@@ -84,7 +84,7 @@ export class MessageReader {
   }
 
   /**
-   * Drops what is unread of the message; an iteration ends as if the message did, a method that waits rejects. A
+   * Drops what is unread of the message: an iteration, and a method that waits, rejects with ERR_CONSUMPTION. A
    * message that is dropped without being iterated over fails the connection with 1009 when it is over
    * `maxMessageSize`.
    */
@@ -109,7 +109,7 @@ export class MessageReader {
             .then((value) => (value === null ? { done: true, value: undefined } : { done: false, value })),
         ),
       return: async (): Promise<IteratorResult<Buffer, undefined>> => {
-        body.cancel();
+        body.leave();
         return { done: true, value: undefined };
       },
       [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {

@@ -46,6 +46,8 @@ export class Receiver implements Waiting {
   #stopped = false;
   /** No more input will come. */
   #ended = false;
+  /** The end of the input is reported in a later turn. */
+  #reporting = false;
   /** Of the current message, when it comes in parts. */
   #assembler: Assembler<string | Buffer> | null = null;
   #inbox: Inbox | null = null;
@@ -60,6 +62,11 @@ export class Receiver implements Waiting {
   get awaited(): boolean {
     if (this.#mode === Mode.Undecided) return this.#paused;
     return this.#mode === Mode.Events || !this.#inbox!.left || this.#inbox!.reading;
+  }
+
+  /** The consumer is reading a message that was received whole. */
+  get hasWhole(): boolean {
+    return !this.#discarding && this.#inbox !== null && this.#inbox.hasWhole;
   }
 
   /** Accepts received bytes. */
@@ -170,8 +177,23 @@ export class Receiver implements Waiting {
     sender.flush();
     if (this.#stopped) return;
     if (reading === false) this.#setUnread(true);
-    else if (reading === true && this.#ended) this.#life.onInputHandled();
+    else if (reading === true && this.#ended) this.#reportEnd();
     else if (reading === true) this.#setUnread(false);
+  }
+
+  /** A consumer that pulls has the last message only when its promise has settled: the end comes after that. */
+  #reportEnd(): void {
+    if (this.#inbox === null || this.#discarding) this.#life.onInputHandled();
+    else if (!this.#reporting) {
+      this.#reporting = true;
+      setImmediate(onInputRead, this);
+    }
+  }
+
+  /** @internal */
+  onInputRead(): void {
+    this.#reporting = false;
+    if (!this.#stopped && !this.holding) this.#life.onInputHandled();
   }
 
   /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
@@ -290,6 +312,10 @@ export class Receiver implements Waiting {
 
 function pumpNow(receiver: Receiver): void {
   receiver.pump();
+}
+
+function onInputRead(receiver: Receiver): void {
+  receiver.onInputRead();
 }
 
 function pumpBatch(receiver: Receiver): void {

@@ -3,7 +3,7 @@ import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
-import { type BytesLike, toBytes } from './payload.js';
+import { type BytesLike, sizeOf, toBytes } from './payload.js';
 import type { TurnHolder } from './send-queue.js';
 
 /**
@@ -113,8 +113,15 @@ export class MessageWriter implements TurnHolder {
 
   #step(chunk: string | BytesLike, fin: boolean): Promise<void> {
     if (this.ending) return Promise.reject(new TypeError('Tried to write to a message after end()'));
-    if (this.#cancelled === null) this.ending = fin;
-    const step = this.#tail.then(() => this.#put(chunk, fin));
+    const { sender } = this.#life;
+    const size = sizeOf(chunk);
+    const held = this.#cancelled === null && sender.holdFragment(size);
+    if (held) this.ending = fin;
+    const turn = (): Promise<void> => {
+      if (held) sender.letFragment(size);
+      return this.#put(chunk, fin);
+    };
+    const step = this.#tail.then(turn, turn);
     // It also marks the promise as handled: the end of a connection that nobody awaits is no unhandled rejection
     this.#tail = step.catch(() => {});
     return step;

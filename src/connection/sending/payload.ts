@@ -13,6 +13,14 @@ export function toBytes(data: unknown): Uint8Array {
   throw new TypeError(`Tried to send what is neither string nor bytes: ${describe(data)}`);
 }
 
+/** Bytes that `data` has as a payload; 0 for what has none. */
+export function sizeOf(data: unknown): number {
+  if (typeof data === 'string') return Buffer.byteLength(data);
+  return ArrayBuffer.isView(data) || data instanceof ArrayBuffer || data instanceof SharedArrayBuffer
+    ? data.byteLength
+    : 0;
+}
+
 /** The payload of a message of the given type: §5.6, text "is UTF-8 encoded". Throws a TypeError when it is not. */
 export function toPayload(data: unknown, type: MessageType): string | Uint8Array {
   if (typeof data === 'string') return type === 'text' ? data : Buffer.from(data);

@@ -50,6 +50,8 @@ export class SendQueue {
   /** The writer that has the turn. */
   #writer: TurnHolder | null = null;
   readonly #entries: Fifo<Entry> = new Fifo();
+  /** Those whose messages are queued. */
+  readonly #writers: Set<TurnHolder> = new Set();
   #running = false;
   /** The time slice of this turn of the event loop is used up: the rest starts in a later one. */
   #waiting = false;
@@ -68,6 +70,7 @@ export class SendQueue {
   /** Starts the entry now, or when all those in front of it are done. */
   add(entry: Entry): void {
     this.#entries.push(entry);
+    if (entry.writer !== undefined) this.#writers.add(entry.writer);
     this.size += entry.size;
     this.#run();
   }
@@ -116,27 +119,29 @@ export class SendQueue {
       close();
       return true;
     }
-    const entries = this.#clear();
-    const isKept = (entry: Entry): boolean => entry.writer?.ending ?? true;
-    // None may start until all are queued again
-    if (this.turn === Turn.Free || writer !== null) this.turn = Turn.Cut;
-    for (const entry of entries) if (isKept(entry)) this.add(entry);
+    const cancelled = new Set(this.#writers);
+    for (const each of cancelled) if (each.ending) cancelled.delete(each);
+    for (const each of cancelled) this.#writers.delete(each);
+    if (cancelled.size > 0) this.#entries.keep((entry) => !cancelled.has(entry.writer!));
+    if (writer !== null) {
+      cancelled.add(writer);
+      this.release();
+    }
     this.add({ size: 0, start: close });
-    if (this.turn === Turn.Cut) this.release();
-    writer?.cancel(error);
-    for (const entry of entries) if (!isKept(entry)) entry.writer!.cancel(error);
+    for (const each of cancelled) each.cancel(error);
     return false;
   }
 
   /** Nothing is sent any more: entries are dropped, and writers cancelled. */
   drop(error: Error): void {
-    const writer = this.#writer;
-    this.#workSize = 0;
-    const entries = this.#clear();
+    const cancelled = [...this.#writers];
+    if (this.#writer !== null) cancelled.unshift(this.#writer);
+    this.#writers.clear();
+    this.#entries.clear();
+    this.size = this.#workSize = 0;
     this.turn = Turn.Cut;
     this.#writer = null;
-    writer?.cancel(error);
-    for (const entry of entries) entry.writer?.cancel(error);
+    for (const each of cancelled) each.cancel(error);
   }
 
   #run(): void {
@@ -147,6 +152,7 @@ export class SendQueue {
         const entry = this.#entries.shift();
         if (entry === undefined) break;
         this.size -= entry.size;
+        if (entry.writer !== undefined) this.#writers.delete(entry.writer);
         entry.start();
         if (this.#entries.length > 0 && outputSpent(entry.size)) {
           this.#runLater();
@@ -165,10 +171,5 @@ export class SendQueue {
       this.#run();
       this.#onProgress();
     });
-  }
-
-  #clear(): Entry[] {
-    this.size = this.#workSize;
-    return this.#entries.clear();
   }
 }

@@ -10,6 +10,7 @@ import { WebSocketError } from '../../errors.js';
 import type { MessageOpcode } from '../../protocol/opcode.js';
 import type { PreparedMessage } from '../../protocol/prepared-message.js';
 import type { Lifecycle } from '../lifecycle.js';
+import { FlushWaits, type Waiter } from './flush-waits.js';
 import { flushSoon, nextTurn, outputSpent } from './output-turns.js';
 import { ENTRY_COST, SendQueue, Turn, type TurnHolder } from './send-queue.js';
 
@@ -17,11 +18,8 @@ import { ENTRY_COST, SendQueue, Turn, type TurnHolder } from './send-queue.js';
 const WRITE_NOW = 64 * 1024;
 /** The transport is given about this much at a time, so that control frames can go in between. */
 const FLUSH_SIZE = 256 * 1024;
-
-interface Waiter {
-  resolve(): void;
-  reject(error: Error): void;
-}
+/** Bytes of memory that a Ping of the application takes until its Pong comes. */
+const PING_COST = 512;
 
 /** Queues, flushes, and reports backpressure. */
 export class Sender {
@@ -31,21 +29,25 @@ export class Sender {
   /** Made when a message has to wait. */
   #queue: SendQueue | null = null;
   #scheduled = false;
-  /** A `send()` returned false, so that 'drain' is due. */
-  #full = false;
-  /** Those that wait for everything to be flushed are notified soon. */
-  #draining = false;
   /** FIN follows what is queued. */
   #finishing = false;
   /** The write that holds the last Ping of the heartbeat; -1 as long as that is queued. */
   #urgentWrite = 0;
-  /** The writer that waits until its fragment is flushed. */
-  #writer: Waiter | null = null;
-  /** Callers that wait until everything is flushed. */
-  #waiters: Waiter[] | null = null;
+  /** Fragments of writers that wait for the one before, and the bytes in them. */
+  #fragments = 0;
+  #fragmentsSize = 0;
+  /** Made when somebody has to wait until what was sent is flushed. */
+  #waits: FlushWaits | null = null;
+  /** A `send()` returned false, so that 'drain' is due. */
+  #drain: Waiter | null = null;
 
   constructor(life: Lifecycle) {
     this.#life = life;
+  }
+
+  /** Bytes that the application has given and that are not flushed. */
+  get bufferedAmount(): number {
+    return this.amount + this.#fragmentsSize;
   }
 
   /** Bytes that were sent and are not flushed. */
@@ -127,10 +129,31 @@ export class Sender {
     this.flush();
     // Not drained(): messages may be queued that wait for this one
     if (transport.stalled || endpoint.pending > 0) {
-      await new Promise<void>((resolve, reject) => {
-        this.#writer = { resolve, reject };
-      });
+      await new Promise<void>((resolve, reject) => this.#wait({ resolve, reject, all: false, given: false }));
     } else if (outputSpent(data.length)) await nextTurn();
+  }
+
+  /** A fragment waits for the one before; false when too much waits already, and the connection is lost. */
+  holdFragment(size: number): boolean {
+    if (!this.#affords(this.#fragmentsSize + this.#fragments * ENTRY_COST)) return false;
+    this.#fragments++;
+    this.#fragmentsSize += size;
+    return true;
+  }
+
+  /** The fragment waits no longer. */
+  letFragment(size: number): void {
+    this.#fragments--;
+    this.#fragmentsSize -= size;
+  }
+
+  /** Sends a Ping or Pong of the application; false when too many wait already, and the connection is lost. */
+  control(send: () => void): boolean {
+    const { endpoint, pings } = this.#life;
+    if (!this.#affords(endpoint.urgentCost + pings.count * PING_COST)) return false;
+    send();
+    this.schedule();
+    return true;
   }
 
   /** Sends a Ping of the heartbeat. */
@@ -164,6 +187,7 @@ export class Sender {
   flush(): void {
     const { endpoint, transport } = this.#life;
     let stalled = transport.stalled;
+    if (!stalled && !transport.failed) this.#waits?.flushed();
     let left = endpoint.pending;
     while (left > 0 && !stalled) {
       const write = transport.started + 1;
@@ -179,40 +203,42 @@ export class Sender {
       }
     }
     endpoint.congested = stalled || left > 0;
-    if (!endpoint.congested) this.#flushed();
+    if (left > 0) return;
+    this.#waits?.given(this.#nothingQueued);
+    if (stalled || transport.failed) return;
+    this.#waits?.flushed();
+    if (this.#life.isOpen || this.amount > 0) return;
+    this.#life.onAllFlushed();
+    if (this.#finishing) transport.end();
   }
 
-  /** Resolves once everything is flushed. */
+  /** Resolves once everything is flushed that was sent before. */
   drained(): Promise<void> {
     if (!this.#life.isOpen) return Promise.reject(this.#life.reason.error);
-    if (this.amount === 0) return outputSpent(0) ? nextTurn() : Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#waiters ??= [];
-      this.#waiters.push({ resolve, reject });
-    });
+    if (this.amount === 0 && this.#nothingQueued) return outputSpent(0) ? nextTurn() : Promise.resolve();
+    return new Promise((resolve, reject) => this.#wait({ resolve, reject, all: true, given: false }));
   }
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
   close(error: Error, close: () => void): void {
     if (this.#queue === null) close();
     // The last fragment of a message that is ending may wait to be flushed: it is sent
-    else if (this.#queue.close(error, close)) this.#rejectWaiting(error);
+    else if (this.#queue.close(error, close)) this.#waits?.reject(error);
     this.schedule();
   }
 
   /** A message that was under way when the connection began to close is aborted: only the Close frame can follow. */
   cut(error: Error, close: () => void): void {
     this.queue.drop(error);
-    this.#rejectWaiting(error);
+    this.#waits?.reject(error);
     close();
     this.schedule();
   }
 
   /** No message is sent any more: what is queued is dropped, and callers that wait are rejected. */
   end(error: Error): void {
-    this.#full = false;
     this.#queue?.drop(error);
-    this.#rejectWaiting(error);
+    this.#waits?.reject(error);
   }
 
   /** Ends the outgoing side (FIN) once everything is flushed. */
@@ -229,6 +255,17 @@ export class Sender {
 
   get #free(): boolean {
     return this.#queue === null || (this.#queue.turn === Turn.Free && this.#queue.count === 0);
+  }
+
+  /** No message waits for its turn, or for a fragment before it. */
+  get #nothingQueued(): boolean {
+    const queue = this.#queue;
+    return queue === null || (queue.count === 0 && queue.turn !== Turn.Work && this.#fragments === 0);
+  }
+
+  #wait(waiter: Waiter): void {
+    this.#waits ??= new FlushWaits();
+    this.#waits.add(waiter);
   }
 
   /** Keeps the turn while a message is worked on in the thread pool. */
@@ -253,51 +290,40 @@ export class Sender {
     // In a batch of input, its own slice of time counts
     if (amount < options.highWaterMark && (this.corked || !outputSpent(size))) return true;
     const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
-    if (this.#full && cost > options.maxBufferedAmount) {
-      this.#life.onLost(
-        new WebSocketError(
-          'ERR_SEND_QUEUE_FULL',
-          `${amount} bytes are queued for a peer that does not read: over maxBufferedAmount (${options.maxBufferedAmount})`,
-        ),
-      );
-      return false;
-    }
-    this.#full = true;
+    if (this.#drain !== null && !this.#affords(cost)) return false;
+    this.#drainLater();
     this.schedule();
     return false;
   }
 
-  /** The transport has everything that the endpoint had. */
-  #flushed(): void {
-    this.#writer?.resolve();
-    this.#writer = null;
-    const owed = this.#full || this.#waiters !== null;
-    if ((!owed && this.#life.isOpen) || this.amount > 0) return;
-    if (!this.#life.isOpen) this.#life.onAllFlushed();
-    if (this.#finishing) this.#life.transport.end();
-    if (!owed || this.#draining) return;
-    this.#draining = true;
-    // In a turn of its own: a caller that sends on at once would keep the event loop for itself
-    void nextTurn().then(() => this.#notify());
+  /** Whether what is queued is within the limit; if not, the connection is lost. */
+  #affords(cost: number): boolean {
+    const { maxBufferedAmount } = this.#life.options;
+    if (cost <= maxBufferedAmount) return true;
+    this.#life.onLost(
+      new WebSocketError(
+        'ERR_SEND_QUEUE_FULL',
+        `${this.bufferedAmount} bytes are queued for a peer that does not read: over maxBufferedAmount (${maxBufferedAmount})`,
+      ),
+    );
+    return false;
   }
 
-  #notify(): void {
-    this.#draining = false;
-    if (this.amount > 0) return;
-    const waiters = this.#waiters;
-    this.#waiters = null;
-    for (const { resolve } of waiters ?? []) resolve();
-    if (!this.#full) return;
-    this.#full = false;
-    this.#life.context.emit('drain');
-  }
-
-  /** Messages were dropped: callers that wait for them to be flushed are rejected. */
-  #rejectWaiting(error: Error): void {
-    this.#writer?.reject(error);
-    this.#writer = null;
-    const waiters = this.#waiters;
-    this.#waiters = null;
-    for (const { reject } of waiters ?? []) reject(error);
+  /** Has 'drain' emitted once everything that was sent up to now is flushed. */
+  #drainLater(): void {
+    if (this.#drain?.given === false) return;
+    const drain: Waiter = {
+      resolve: () => {
+        // A later send() returned false, too, and that is not flushed yet
+        if (this.#drain === null || (this.#drain !== drain && this.amount > 0)) return;
+        this.#drain = null;
+        this.#life.context.emit('drain');
+      },
+      reject: () => {},
+      all: true,
+      given: false,
+    };
+    this.#drain = drain;
+    this.#wait(drain);
   }
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect as connectSocket } from 'node:net';
 import { Duplex, Readable } from 'node:stream';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connect, TimeoutError, WebSocketServer } from '../../../src/index.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { leftovers, open, pair, rawPair, turns } from '../../support/wire.js';
@@ -105,6 +105,180 @@ describe.each(roles)('a %s', (role) => {
     await ws.closed;
     peer.socket.destroy();
   });
+  test('[X-02] a message that is cancelled while it is forwarded is aborted, never passed off as whole', async () => {
+    const [ws, source] = await pair(role);
+    const [target, peer] = await pair(role);
+    const received = peer.receive().then((message) => message?.bytes());
+    const forwarded = source.createWriter('binary');
+    await forwarded.write('the beginning');
+    const message = (await ws.receive())!;
+    const sending = target.sendStream(message);
+    await turns(20);
+    message.cancel();
+    await expect(sending).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
+    await expect(received).rejects.toMatchObject({ code: 1011 });
+    ws.terminate();
+    target.terminate();
+  });
+
+  test.each(['chunks', 'text()'] as const)(
+    '[X-10] the last message is read by %s before the end is reported, however slowly',
+    async (by) => {
+      const [ws, peer] = await rawPair(role, { options: { closeTimeout: 20 } });
+      const told: unknown[] = [];
+      ws.on('close', ({ code }) => told.push(code));
+      const frames = [frameTo(role, 1, 'first', { fin: false }), frameTo(role, 0, 'last')];
+      peer.socket.write(Buffer.concat(frames));
+      await turns(10);
+      peer.socket.resetAndDestroy();
+      const message = (await ws.receive())!;
+      if (by === 'text()') told.push(await message.text());
+      else {
+        for await (const chunk of message) {
+          told.push(String(chunk));
+          await new Promise((resolve) => setTimeout(resolve, 40));
+        }
+      }
+      await ws.closed;
+      await turns();
+      expect(told).toEqual([...(by === 'text()' ? ['firstlast'] : ['first', 'last']), 1006]);
+    },
+  );
+
+  test('[X-26] write(), drained() and drain do not wait for the answers to Pings that come without end', async () => {
+    // Each write is flushed in a later turn, and meanwhile another Ping has come
+    const stream = new Duplex({
+      read: () => {},
+      write: (_chunk, _encoding, done) => void setTimeout(done, 3),
+    });
+    const ws = open(stream, role, { options: { highWaterMark: 1 } });
+    ws.resume();
+    const pings = setInterval(() => stream.push(frameTo(role, 9, 'p')), 1);
+    await once(ws, 'ping');
+    const drain = once(ws, 'drain');
+    const writer = ws.createWriter('binary');
+    await writer.write(Buffer.alloc(1000));
+    await writer.end();
+    expect(ws.send('more')).toBe(false);
+    await ws.drained();
+    await drain;
+    clearInterval(pings);
+    ws.terminate();
+    await ws.closed;
+  });
+
+  test('[X-12] drained() waits for empty messages that are queued behind a writer', async () => {
+    const [ws, peer] = await pair(role);
+    peer.resume();
+    const writer = ws.createWriter('text');
+    await writer.write('open');
+    ws.send('');
+    let drained = false;
+    const waiting = ws.drained().then(() => {
+      drained = true;
+    });
+    await turns(10);
+    expect([drained, ws.bufferedAmount]).toEqual([false, 0]);
+    await writer.end();
+    await waiting;
+    ws.terminate();
+  });
+
+  test.each(['write()', 'ping()', 'pong()'] as const)(
+    '[X-12] %s that nobody awaits, to a peer that does not read: bounded by maxBufferedAmount',
+    async (call) => {
+      const stream = new Duplex({ read: () => {}, write: () => {} });
+      const ws = open(stream, role, { options: { maxBufferedAmount: 100_000 } });
+      const failed = once(ws, 'error');
+      const writer = ws.createWriter('binary');
+      const calls = {
+        'write()': () => void writer.write(Buffer.alloc(1000)),
+        'ping()': () => void ws.ping(),
+        'pong()': () => ws.pong('x'.repeat(125)),
+      };
+      ws.send('stalls');
+      await turns();
+      let count = 0;
+      for (; ws.bufferedAmount <= 200_000 && count < 2000; count++) {
+        calls[call]();
+        if (count % 50 === 0) await turns(1);
+      }
+      expect((await failed)[0]).toMatchObject({ code: 'ERR_SEND_QUEUE_FULL' });
+      expect(ws.bufferedAmount).toBeLessThan(200_000);
+      expect((await ws.closed).code).toBe(1006);
+    },
+  );
+
+  test('[X-12] close() and terminate() of a connection with 400,000 queued messages take no time', async () => {
+    const stalls: number[] = [];
+    for (const end of ['close', 'terminate'] as const) {
+      const ws = open(new Duplex({ read: () => {}, write: () => {} }), role, {
+        options: { closeTimeout: 1 },
+      });
+      const writer = ws.createWriter('text');
+      for (let i = 0; i < 400_000; i++) ws.send('');
+      const began = performance.now();
+      if (end === 'close') void ws.close();
+      ws.terminate();
+      stalls.push(performance.now() - began);
+      await expect(writer.end()).rejects.toThrow();
+      await ws.closed;
+    }
+    expect(Math.min(...stalls)).toBeLessThan(10);
+  });
+
+  test('[X-17] an async close listener that rejects: nothing is emitted after close, and it is thrown', async () => {
+    const [ws] = await pair(role);
+    const errors: unknown[] = [];
+    ws.on('error', (error) => errors.push(error));
+    ws.on('close', async () => {
+      throw new Error('of the application');
+    });
+    const thrown = once(process, 'uncaughtException');
+    const others = process.listeners('uncaughtException').filter((each) => each !== undefined);
+    ws.terminate();
+    expect(String((await thrown)[0])).toBe('Error: of the application');
+    expect([errors, others.length > 0]).toEqual([[], true]);
+  });
+});
+
+test('[X-34] a consumer at its first message: not killed by a peer whose ping times are shorter', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] });
+  try {
+    const [ws, peer] = await pair(
+      'client',
+      { options: { pingInterval: 300_000, pingTimeout: 60_000 } },
+      { options: { pingInterval: 6000, pingTimeout: 6000 } },
+    );
+    peer.resume();
+    peer.send('first');
+    peer.send('second');
+    const message = await ws.receive();
+    for (let i = 0; i < 600; i++) {
+      vi.advanceTimersByTime(100);
+      await turns(2);
+    }
+    expect([await message?.text(), peer.state]).toEqual(['first', 'open']);
+    ws.terminate();
+    peer.terminate();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('[X-28] both ends in one process that stalls for longer than interval + timeout: neither is killed', async () => {
+  const times = { options: { pingInterval: 100, pingTimeout: 100 } };
+  const [ws, peer] = await pair('server', times);
+  for (const end of [ws, peer]) end.resume();
+  for (let i = 0; i < 3; i++) {
+    await once(ws, 'ping');
+    const until = performance.now() + 400;
+    while (performance.now() < until);
+  }
+  await once(ws, 'ping');
+  expect([ws.state, peer.state]).toEqual(['open', 'open']);
+  ws.terminate();
+  peer.terminate();
 });
 
 test('[X-03] server.close() from inside what it leads to: both calls end', async () => {

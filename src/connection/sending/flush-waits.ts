@@ -1,0 +1,68 @@
+/**
+ * Who waits until what was sent is flushed.
+ *
+ *     QUEUED ── the transport has everything ──▶ GIVEN ── it is flushed ──▶ FLUSHED ── a later turn ──▶ told
+ *
+ * What is sent meanwhile is not waited for: a peer that has us answer Pings without end would hold them for ever.
+ */
+import { nextTurn } from './output-turns.js';
+
+/** One that waits. */
+export interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
+  /**
+   * It waits for messages as well that have not had their turn, and is told in a turn of its own: a caller that sends
+   * on at once would keep the event loop for itself.
+   */
+  readonly all: boolean;
+  given: boolean;
+}
+
+/** Those who wait, of one connection. */
+export class FlushWaits {
+  #queued: Waiter[] = [];
+  #given: Waiter[] = [];
+  #flushed: Waiter[] = [];
+
+  add(waiter: Waiter): void {
+    this.#queued.push(waiter);
+  }
+
+  /** The transport has all frames, and if `all`, no message waits for its turn. */
+  given(all: boolean): void {
+    const queued = this.#queued;
+    if (queued.length === 0) return;
+    this.#queued = [];
+    for (const waiter of queued) {
+      waiter.given = all || !waiter.all;
+      (waiter.given ? this.#given : this.#queued).push(waiter);
+    }
+  }
+
+  /** What the transport had is flushed. */
+  flushed(): void {
+    const given = this.#given;
+    if (given.length === 0) return;
+    this.#given = [];
+    const waits = this.#flushed.length > 0;
+    this.#flushed.push(...given.filter(({ all }) => all));
+    if (!waits && this.#flushed.length > 0) void nextTurn().then(() => this.#tell());
+    for (const waiter of given) if (!waiter.all) waiter.resolve();
+  }
+
+  /** Messages were dropped. */
+  reject(error: Error): void {
+    const waiters = [...this.#flushed, ...this.#given, ...this.#queued];
+    this.#flushed = [];
+    this.#given = [];
+    this.#queued = [];
+    for (const waiter of waiters) waiter.reject(error);
+  }
+
+  #tell(): void {
+    const flushed = this.#flushed;
+    this.#flushed = [];
+    for (const waiter of flushed) waiter.resolve();
+  }
+}
