@@ -145,9 +145,10 @@ export class Heartbeat {
   #beatUnread(at: number, period: number): void {
     if (at - this.#since < period) return;
     this.#since = at;
-    if (!this.#watched) this.#life.transport.watchPeer(this.#heart.interval);
+    const { endpoint, sender, transport } = this.#life;
+    if (!this.#watched) transport.watchPeer(this.#heart.interval);
     this.#watched = true;
-    this.#life.sender.pong();
+    if (!transport.stalled) sender.control(() => endpoint.sendPong(Buffer.alloc(0)));
   }
 }
 

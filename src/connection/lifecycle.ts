@@ -31,7 +31,6 @@
  * that has begun. After the end of the input, `failure` is a message that was received whole, and is over the limit
  * for those that are collected.
  */
-import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { CloseCode } from '../protocol/close-code.js';
@@ -41,21 +40,13 @@ import { ClosingDeadline } from './closing-deadline.js';
 import type { ConnectionEvents, ConnectionInit } from './connection-types.js';
 import { EndReason } from './end-reason.js';
 import { Heartbeat } from './heartbeat.js';
+import { Life, trace } from './life.js';
 import { ListenerContext } from './listener-context.js';
 import type { ResolvedConnectionOptions } from './options.js';
 import { Pings } from './pings.js';
 import { Receiver } from './receiving/receiver.js';
 import { Sender } from './sending/sender.js';
 import { Transport } from './transport.js';
-
-/** States of a connection, in the order in which they can follow each other. */
-export const Life = { Open: 0, Closing: 1, Answered: 2, Failing: 3, Ending: 4, Closed: 5 } as const;
-
-/** Bytes that are read and dropped after a Close frame, until the socket is destroyed. */
-const MAX_LINGERING = 16 * 1024 * 1024;
-
-/** Publishes `{ connection, state, event }` before an event of the table takes effect. */
-const events = channel('sluice:connection:event');
 
 /** Owns the state of one connection, and its parts. */
 export class Lifecycle {
@@ -70,8 +61,6 @@ export class Lifecycle {
   #pings: Pings | null = null;
   #heartbeat: Heartbeat | null = null;
   #deadline: ClosingDeadline | null = null;
-  /** Bytes read after a Close frame. */
-  #lingering = 0;
   readonly context: ListenerContext;
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
@@ -137,10 +126,7 @@ export class Lifecycle {
 
   onData(chunk: Buffer): void {
     if (this.#heartbeat !== null) this.#heartbeat.heard = true;
-    if (this.state >= Life.Answered) {
-      this.#lingering += chunk.length;
-      if (this.#lingering > MAX_LINGERING) this.#end();
-    }
+    if (this.state >= Life.Answered && this.transport.lingersTooLong(chunk.length)) this.#end();
     this.receiver.push(chunk);
   }
 
@@ -224,9 +210,8 @@ export class Lifecycle {
   onWriterAborted(): void {
     this.#trace('writerAborted');
     const code = CloseCode.InternalError;
-    if (this.state === Life.Open) void this.close(code, '');
-    else if (this.state === Life.Closing)
-      this.sender.cut(this.reason.error, () => this.endpoint.sendClose(code));
+    if (this.state === Life.Open) return void this.close(code, '');
+    if (this.state === Life.Closing) this.sender.cut(this.reason.error, () => this.endpoint.sendClose(code));
   }
 
   /** Everything that was sent is flushed, the Close frame too if there is one. */
@@ -248,9 +233,8 @@ export class Lifecycle {
   }
 
   #setDeadline(): void {
-    this.#deadline ??= new ClosingDeadline(this.transport, this.options.closeTimeout, () =>
-      this.#onDeadline(),
-    );
+    const { closeTimeout } = this.options;
+    this.#deadline ??= new ClosingDeadline(this.transport, closeTimeout, () => this.#onDeadline());
     this.#deadline.set();
   }
 
@@ -306,7 +290,7 @@ export class Lifecycle {
   }
 
   #trace(event: string): void {
-    if (events.hasSubscribers) events.publish({ connection: this.emitter, state: this.state, event });
+    trace(this.emitter, this.state, event);
   }
 }
 

@@ -18,6 +18,9 @@ const SHORT = 100;
 /** and one that takes longer than this by a smaller one. */
 const LONG = 1000;
 
+/** Bytes that are read and dropped after a Close frame, until the socket is destroyed. */
+const MAX_LINGERING = 16 * 1024 * 1024;
+
 const kLife = Symbol('lifecycle');
 
 type Owned = Duplex & { [kLife]: Lifecycle };
@@ -42,6 +45,7 @@ export class Transport {
   /** When the write stalled, in whole milliseconds. */
   #stalledAt = 0;
   #ending = false;
+  #lingering = 0;
   readonly #stream: Duplex;
   readonly #life: Lifecycle;
 
@@ -86,6 +90,12 @@ export class Transport {
   /** Reads again. */
   resume(): void {
     if (this.#stream.isPaused()) this.#stream.resume();
+  }
+
+  /** So many bytes more came after a Close frame, and are dropped: true once that is enough. */
+  lingersTooLong(size: number): boolean {
+    this.#lingering += size;
+    return this.#lingering > MAX_LINGERING;
   }
 
   /** What the stream had read before it was closed, or null at the end of that. */

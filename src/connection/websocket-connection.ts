@@ -18,7 +18,8 @@ import type {
   SendStreamOptions,
 } from './connection-types.js';
 import { handled } from './handled.js';
-import { Life, Lifecycle } from './lifecycle.js';
+import { Life } from './life.js';
+import { Lifecycle } from './lifecycle.js';
 import type { Inbox } from './receiving/inbox.js';
 import type { MessageReader, MessageType } from './receiving/message-reader.js';
 import { MessageWriter } from './sending/message-writer.js';

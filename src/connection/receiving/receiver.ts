@@ -10,14 +10,13 @@
 import { ProtocolError, WebSocketError } from '../../errors.js';
 import { CloseCode } from '../../protocol/close-code.js';
 import { EndpointEvent } from '../../protocol/endpoint.js';
-import { MessageAssembler } from '../../protocol/message-assembler.js';
 import { Opcode } from '../../protocol/opcode.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { throwLater } from '../listener-context.js';
+import { Assembly } from './assembly.js';
 import { Inbox } from './inbox.js';
 import { ReceiveLimits } from './receive-limits.js';
-import { type Assembler, decode, TextAssembler } from './text-assembler.js';
 
 /** Input up to this size is handled in less time than waiting for a turn, and pausing meanwhile, would take. */
 const LITTLE = 2 * 1024;
@@ -48,8 +47,7 @@ export class Receiver implements Waiting {
   #ended = false;
   /** The end of the input is reported in a later turn. */
   #reporting = false;
-  /** Of the current message, when it comes in parts. */
-  #assembler: Assembler<string | Buffer> | null = null;
+  #assembly: Assembly = new Assembly();
   #inbox: Inbox | null = null;
   readonly #life: Lifecycle;
 
@@ -97,7 +95,7 @@ export class Receiver implements Waiting {
     this.#mode = Mode.Events;
     if (!this.#discarding) this.limits.collect();
     // Listeners that are added in the same tick have to see the first message as well
-    process.nextTick(pumpNow, this);
+    process.nextTick(() => this.pump());
   }
 
   /** Messages are pulled from here on; throws when they are consumed by events already. */
@@ -131,7 +129,7 @@ export class Receiver implements Waiting {
   discard(): void {
     if (this.#discarding) return;
     this.#discarding = true;
-    this.#assembler = null;
+    this.#assembly.drop();
     this.#inbox?.fail(this.#life.reason.error);
     this.#life.endpoint.discard();
     this.pump();
@@ -142,7 +140,7 @@ export class Receiver implements Waiting {
     this.#stopped = true;
     this.#discarding = true;
     this.holding = false;
-    this.#assembler = null;
+    this.#assembly.drop();
   }
 
   /** The connection is over: pending reads reject, unless it was closed in the clean way between two messages. */
@@ -186,14 +184,11 @@ export class Receiver implements Waiting {
     if (this.#inbox === null || this.#discarding) this.#life.onInputHandled();
     else if (!this.#reporting) {
       this.#reporting = true;
-      setImmediate(onInputRead, this);
+      setImmediate(() => {
+        this.#reporting = false;
+        if (!this.#stopped && !this.holding) this.#life.onInputHandled();
+      });
     }
-  }
-
-  /** @internal */
-  onInputRead(): void {
-    this.#reporting = false;
-    if (!this.#stopped && !this.holding) this.#life.onInputHandled();
   }
 
   /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
@@ -251,7 +246,7 @@ export class Receiver implements Waiting {
     else if (this.#mode === Mode.Events) {
       if (this.#paused) return false;
       this.holding = false;
-      const message = this.#orFail(() => this.#assemble());
+      const message = this.#orFail(() => this.#assembly.add(this.#life.endpoint));
       const text = this.#life.endpoint.opcode === Opcode.Text;
       if (message !== undefined) this.#life.emitter.emit('message', message, text ? 'text' : 'binary');
     } else {
@@ -259,19 +254,6 @@ export class Receiver implements Waiting {
       this.holding = inbox === null || this.#orFail(() => inbox.offer(this.#life.endpoint)) === false;
     }
     return !this.holding;
-  }
-
-  /** The whole message, if it is complete: one that lies in one buffer is a view of it. */
-  #assemble(): string | Buffer | undefined {
-    const { chunk, start, end, first, last, ascii, opcode } = this.#life.endpoint;
-    const text = opcode === Opcode.Text;
-    if (first && last) return text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
-    if (first) this.#assembler = text ? new TextAssembler() : new MessageAssembler();
-    const assembler = this.#assembler!;
-    assembler.add(chunk, start, end, ascii);
-    if (!last) return undefined;
-    this.#assembler = null;
-    return assembler.take(ascii);
   }
 
   /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */
@@ -308,14 +290,6 @@ export class Receiver implements Waiting {
     this.yielding = false;
     this.pump();
   }
-}
-
-function pumpNow(receiver: Receiver): void {
-  receiver.pump();
-}
-
-function onInputRead(receiver: Receiver): void {
-  receiver.onInputRead();
 }
 
 function pumpBatch(receiver: Receiver): void {

@@ -8,7 +8,7 @@
 import { nextTurn } from './output-turns.js';
 
 /** One that waits. */
-export interface Waiter {
+interface Waiter {
   resolve(): void;
   reject(error: Error): void;
   /**
@@ -21,12 +21,38 @@ export interface Waiter {
 
 /** Those who wait, of one connection. */
 export class FlushWaits {
+  /** A `send()` returned false, so that 'drain' is due. */
+  #drain: Waiter | null = null;
   #queued: Waiter[] = [];
   #given: Waiter[] = [];
   #flushed: Waiter[] = [];
 
-  add(waiter: Waiter): void {
-    this.#queued.push(waiter);
+  /** Resolves once all frames that were sent are flushed; with `all`, all messages. */
+  wait(all: boolean): Promise<void> {
+    return new Promise((resolve, reject) => this.#queued.push({ resolve, reject, all, given: false }));
+  }
+
+  /** 'drain' is due. */
+  get full(): boolean {
+    return this.#drain !== null;
+  }
+
+  /** A `send()` returned false: has `emit` called once all that was sent up to now is flushed. */
+  drain(emit: () => void, isEmpty: () => boolean): void {
+    if (this.#drain?.given === false) return;
+    const drain: Waiter = {
+      resolve: () => {
+        // A later send() returned false, too, and that is not flushed yet
+        if (this.#drain === null || (this.#drain !== drain && !isEmpty())) return;
+        this.#drain = null;
+        emit();
+      },
+      reject: () => {},
+      all: true,
+      given: false,
+    };
+    this.#drain = drain;
+    this.#queued.push(drain);
   }
 
   /** The transport has all frames, and if `all`, no message waits for its turn. */

@@ -118,7 +118,7 @@ export class MessageWriter implements TurnHolder {
     const held = this.#cancelled === null && sender.holdFragment(size);
     if (held) this.ending = fin;
     const turn = (): Promise<void> => {
-      if (held) sender.letFragment(size);
+      if (held) sender.queue.countFragment(-1, size);
       return this.#put(chunk, fin);
     };
     const step = this.#tail.then(turn, turn);

@@ -45,6 +45,9 @@ export class SendQueue {
   turn: number = Turn.Free;
   /** Bytes of payload that are queued or worked on. */
   size = 0;
+  /** Fragments of writers that wait for the one before, and the bytes in them. */
+  fragments = 0;
+  fragmentsSize = 0;
   /** Bytes of the message that has the turn, while it is worked on. */
   #workSize = 0;
   /** The writer that has the turn. */
@@ -65,6 +68,17 @@ export class SendQueue {
   /** Entries that are queued. */
   get count(): number {
     return this.#entries.length;
+  }
+
+  /** No message waits for its turn, is worked on, or has a fragment that waits. */
+  get isEmpty(): boolean {
+    return this.count === 0 && this.turn !== Turn.Work && this.fragments === 0;
+  }
+
+  /** A fragment waits for the one before it, or no longer: `count` is 1 or -1. */
+  countFragment(count: number, size: number): void {
+    this.fragments += count;
+    this.fragmentsSize += count * size;
   }
 
   /** Starts the entry now, or when all those in front of it are done. */

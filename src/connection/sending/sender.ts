@@ -10,7 +10,7 @@ import { WebSocketError } from '../../errors.js';
 import type { MessageOpcode } from '../../protocol/opcode.js';
 import type { PreparedMessage } from '../../protocol/prepared-message.js';
 import type { Lifecycle } from '../lifecycle.js';
-import { FlushWaits, type Waiter } from './flush-waits.js';
+import { FlushWaits } from './flush-waits.js';
 import { flushSoon, nextTurn, outputSpent } from './output-turns.js';
 import { ENTRY_COST, SendQueue, Turn, type TurnHolder } from './send-queue.js';
 
@@ -33,13 +33,8 @@ export class Sender {
   #finishing = false;
   /** The write that holds the last Ping of the heartbeat; -1 as long as that is queued. */
   #urgentWrite = 0;
-  /** Fragments of writers that wait for the one before, and the bytes in them. */
-  #fragments = 0;
-  #fragmentsSize = 0;
   /** Made when somebody has to wait until what was sent is flushed. */
   #waits: FlushWaits | null = null;
-  /** A `send()` returned false, so that 'drain' is due. */
-  #drain: Waiter | null = null;
 
   constructor(life: Lifecycle) {
     this.#life = life;
@@ -47,7 +42,7 @@ export class Sender {
 
   /** Bytes that the application has given and that are not flushed. */
   get bufferedAmount(): number {
-    return this.amount + this.#fragmentsSize;
+    return this.amount + (this.#queue?.fragmentsSize ?? 0);
   }
 
   /** Bytes that were sent and are not flushed. */
@@ -129,22 +124,16 @@ export class Sender {
     this.flush();
     // Not drained(): messages may be queued that wait for this one
     if (transport.stalled || endpoint.pending > 0) {
-      await new Promise<void>((resolve, reject) => this.#wait({ resolve, reject, all: false, given: false }));
+      await this.#flushWaits.wait(false);
     } else if (outputSpent(data.length)) await nextTurn();
   }
 
   /** A fragment waits for the one before; false when too much waits already, and the connection is lost. */
   holdFragment(size: number): boolean {
-    if (!this.#affords(this.#fragmentsSize + this.#fragments * ENTRY_COST)) return false;
-    this.#fragments++;
-    this.#fragmentsSize += size;
+    const { fragments, fragmentsSize } = this.queue;
+    if (!this.#affords(fragmentsSize + fragments * ENTRY_COST)) return false;
+    this.queue.countFragment(1, size);
     return true;
-  }
-
-  /** The fragment waits no longer. */
-  letFragment(size: number): void {
-    this.#fragments--;
-    this.#fragmentsSize -= size;
   }
 
   /** Sends a Ping or Pong of the application; false when too many wait already, and the connection is lost. */
@@ -160,13 +149,6 @@ export class Sender {
   ping(payload: Uint8Array): void {
     this.#life.endpoint.sendPing(payload);
     this.#urgentWrite = -1;
-    this.schedule();
-  }
-
-  /** Sends an unsolicited Pong of the heartbeat, if it can leave at once. */
-  pong(): void {
-    if (this.#life.transport.stalled) return;
-    this.#life.endpoint.sendPong(Buffer.alloc(0));
     this.schedule();
   }
 
@@ -216,7 +198,7 @@ export class Sender {
   drained(): Promise<void> {
     if (!this.#life.isOpen) return Promise.reject(this.#life.reason.error);
     if (this.amount === 0 && this.#nothingQueued) return outputSpent(0) ? nextTurn() : Promise.resolve();
-    return new Promise((resolve, reject) => this.#wait({ resolve, reject, all: true, given: false }));
+    return this.#flushWaits.wait(true);
   }
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
@@ -259,13 +241,12 @@ export class Sender {
 
   /** No message waits for its turn, or for a fragment before it. */
   get #nothingQueued(): boolean {
-    const queue = this.#queue;
-    return queue === null || (queue.count === 0 && queue.turn !== Turn.Work && this.#fragments === 0);
+    return this.#queue === null || this.#queue.isEmpty;
   }
 
-  #wait(waiter: Waiter): void {
+  get #flushWaits(): FlushWaits {
     this.#waits ??= new FlushWaits();
-    this.#waits.add(waiter);
+    return this.#waits;
   }
 
   /** Keeps the turn while a message is worked on in the thread pool. */
@@ -290,8 +271,12 @@ export class Sender {
     // In a batch of input, its own slice of time counts
     if (amount < options.highWaterMark && (this.corked || !outputSpent(size))) return true;
     const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
-    if (this.#drain !== null && !this.#affords(cost)) return false;
-    this.#drainLater();
+    const waits = this.#flushWaits;
+    if (waits.full && !this.#affords(cost)) return false;
+    waits.drain(
+      () => this.#life.context.emit('drain'),
+      () => this.amount === 0,
+    );
     this.schedule();
     return false;
   }
@@ -307,23 +292,5 @@ export class Sender {
       ),
     );
     return false;
-  }
-
-  /** Has 'drain' emitted once everything that was sent up to now is flushed. */
-  #drainLater(): void {
-    if (this.#drain?.given === false) return;
-    const drain: Waiter = {
-      resolve: () => {
-        // A later send() returned false, too, and that is not flushed yet
-        if (this.#drain === null || (this.#drain !== drain && this.amount > 0)) return;
-        this.#drain = null;
-        this.#life.context.emit('drain');
-      },
-      reject: () => {},
-      all: true,
-      given: false,
-    };
-    this.#drain = drain;
-    this.#wait(drain);
   }
 }

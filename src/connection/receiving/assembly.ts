@@ -1,0 +1,31 @@
+/**
+ * Whole messages for `message` events, RFC 6455 §5.4: "a single larger message whose payload is equal to the
+ * concatenation of the payloads of the fragments in order".
+ */
+import type { Endpoint } from '../../protocol/endpoint.js';
+import { MessageAssembler } from '../../protocol/message-assembler.js';
+import { Opcode } from '../../protocol/opcode.js';
+import { type Assembler, decode, TextAssembler } from './text-assembler.js';
+
+/** Makes messages of the data events of an endpoint. */
+export class Assembly {
+  /** Of the current message, when it comes in parts. */
+  #parts: Assembler<string | Buffer> | null = null;
+
+  /** Adds a data event; the message, if it is complete: one that lies in one buffer is a view of it. */
+  add({ chunk, start, end, first, last, ascii, opcode }: Endpoint): string | Buffer | undefined {
+    const text = opcode === Opcode.Text;
+    if (first && last) return text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
+    if (first) this.#parts = text ? new TextAssembler() : new MessageAssembler();
+    const parts = this.#parts!;
+    parts.add(chunk, start, end, ascii);
+    if (!last) return undefined;
+    this.#parts = null;
+    return parts.take(ascii);
+  }
+
+  /** Forgets what has come of a message. */
+  drop(): void {
+    this.#parts = null;
+  }
+}
