@@ -327,4 +327,27 @@ export const scenarios: readonly Scenario[] = [
     ],
     ['X-35', 'many connections: a beat of keepalive, a broadcast, close()', 'spread over turns'],
   ]),
+  ...section('Compositions that the simulation found', [
+    [
+      'Z-01',
+      'the connection is lost before the Close frame has left',
+      'wasClean false: it takes both Close frames',
+    ],
+    [
+      'Z-02',
+      'a listener that throws, of any event',
+      'the rest is delivered, the end is told, promises settle',
+    ],
+    ['Z-03', 'a listener that throws, and calls with an AbortSignal', 'no listener is left on the signal'],
+    ['Z-04', 'a Blob that cannot be read, on a connection that has ended', 'no timer is left'],
+    ['Z-05', 'send() behind a fragment that is not flushed', 'bufferedAmount within its bound'],
+    ['Z-06', 'receive() in front of an iteration', 'every message once, in order'],
+    ['Z-07', 'pong() once the connection is closing', 'nothing is thrown, nothing is sent'],
+    ['Z-08', 'a message between createWriter() and its first write()', 'each of its own type, whole'],
+    [
+      'Z-09',
+      'sendStream() aborted in front of a prepared message',
+      '1011, the message is not sent, nothing is thrown',
+    ],
+  ]),
 ];
