@@ -56,32 +56,37 @@ export class ProtocolError extends WebSocketError {
   declare readonly code: 'ERR_PROTOCOL' | 'ERR_INVALID_PAYLOAD' | 'ERR_MESSAGE_TOO_BIG';
   /** The status code sent in the Close frame: 1002, 1007 or 1009 (RFC 6455 §7.4.1). */
   readonly closeCode: number;
+  /** The reason sent in the Close frame: which rule was broken, without values and limits of this side. */
+  readonly closeReason: string;
   /** The section whose rule was broken, such as `RFC 6455 §5.2`. */
   readonly section: string;
 
+  /** @param detail - the value that broke the rule, and the limit: it is in the message only */
   constructor(
     closeCode: number,
     section: string,
-    message: string,
+    closeReason: string,
+    detail = '',
     code: 'ERR_PROTOCOL' | 'ERR_INVALID_PAYLOAD' | 'ERR_MESSAGE_TOO_BIG' = 'ERR_PROTOCOL',
   ) {
-    super(code, message);
+    super(code, detail === '' ? closeReason : `${closeReason}: ${detail}`);
     this.closeCode = closeCode;
+    this.closeReason = closeReason;
     this.section = section;
   }
 }
 
 /** A message was not what its type says: text that is not UTF-8, data that does not inflate (1007). */
 export class InvalidPayloadError extends ProtocolError {
-  constructor(section: string, message: string) {
-    super(1007, section, message, 'ERR_INVALID_PAYLOAD');
+  constructor(section: string, closeReason: string, detail = '') {
+    super(1007, section, closeReason, detail, 'ERR_INVALID_PAYLOAD');
   }
 }
 
 /** A message was over the limit that applies to it (1009). */
 export class MessageTooBigError extends ProtocolError {
-  constructor(section: string, message: string) {
-    super(1009, section, message, 'ERR_MESSAGE_TOO_BIG');
+  constructor(section: string, closeReason: string, detail = '') {
+    super(1009, section, closeReason, detail, 'ERR_MESSAGE_TOO_BIG');
   }
 }
 

@@ -75,7 +75,8 @@ export class Endpoint extends EndpointOutput {
 
   /** The one place where a size is compared with its limit; throws a MessageTooBigError. */
   checkSize(size: number, limit: number = this.#limit): void {
-    if (size > limit) throw violation('messageTooBig', `${size} bytes`);
+    if (size > limit)
+      throw violation('messageTooBig', `${size} bytes, of at most ${limit} (maxMessageSize, maxStreamSize)`);
   }
 
   get #limit(): number {
@@ -101,7 +102,7 @@ export class Endpoint extends EndpointOutput {
     try {
       return this.#next();
     } catch (error) {
-      if (error instanceof ProtocolError) this.fail(error.closeCode, error.message);
+      if (error instanceof ProtocolError) this.fail(error.closeCode, error.closeReason);
       throw error;
     }
   }

@@ -106,12 +106,12 @@ export const violations: Readonly<Record<ViolationName, Violation>> = {
   messageTooBig: { section: '§10.4', closeCode: 1009, message: 'Received a message over the limit' },
 };
 
-/** Makes the error that fails the connection; `actual` is the value that broke the rule. */
+/** Makes the error that fails the connection; `actual` is the value that broke the rule: the peer is not told. */
 export function violation(name: ViolationName, actual?: string | number | bigint): ProtocolError {
   const { section, closeCode, message } = violations[name];
-  const text = actual === undefined ? message : `${message}: ${actual}`;
+  const detail = actual === undefined ? '' : String(actual);
   const rfc = `RFC 6455 ${section}`;
-  if (closeCode === 1007) return new InvalidPayloadError(rfc, text);
-  if (closeCode === 1009) return new MessageTooBigError(rfc, text);
-  return new ProtocolError(closeCode, rfc, text);
+  if (closeCode === 1007) return new InvalidPayloadError(rfc, message, detail);
+  if (closeCode === 1009) return new MessageTooBigError(rfc, message, detail);
+  return new ProtocolError(closeCode, rfc, message, detail);
 }

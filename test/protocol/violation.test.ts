@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import {
+  Endpoint,
+  EndpointEvent,
   InvalidPayloadError,
   MessageTooBigError,
+  Opcode,
   ProtocolError,
   type ViolationName,
   violation,
@@ -57,3 +60,17 @@ test('a violation is an error of the class of its close code, with the actual va
 test('§5.5.1 every message fits a Close frame with a value behind it', () => {
   for (const { message } of Object.values(violations)) expect(Buffer.byteLength(message)).toBeLessThan(103);
 });
+
+test.each(['server', 'client'] as const)(
+  '§7.1.6 the reason that a %s sends is the text of the rule; sizes and limits are in its own error only',
+  (role) => {
+    const endpoint = new Endpoint({ role, maxMessageSize: 10 });
+    const peer = new Endpoint({ role: role === 'server' ? 'client' : 'server' });
+    peer.send(Opcode.Binary, Buffer.alloc(1234));
+    for (const chunk of peer.take()) endpoint.push(chunk);
+    expect(() => endpoint.next()).toThrow(/over the limit: 1234 bytes, of at most 10 /);
+    for (const chunk of endpoint.take()) peer.push(chunk);
+    while (peer.next() !== EndpointEvent.NeedData);
+    expect(peer.closing).toMatchObject({ code: 1009, reason: violations.messageTooBig.message });
+  },
+);

@@ -269,7 +269,7 @@ export class Receiver implements Waiting {
   /** Fails the connection (§7.1.7), for a violation by the peer or an error of an extension. */
   fail(error: Error): void {
     const { endpoint } = this.#life;
-    if (error instanceof ProtocolError) endpoint.fail(error.closeCode, error.message);
+    if (error instanceof ProtocolError) endpoint.fail(error.closeCode, error.closeReason);
     else endpoint.fail(CloseCode.InternalError, '');
     this.#life.onFailure(error);
   }

@@ -74,7 +74,7 @@ export class Inflater implements MessageDecoder {
     } catch (error) {
       if (error instanceof ProtocolError) throw error;
       const { message } = error as Error;
-      throw new InvalidPayloadError('RFC 7692 §7.2.2', `Received data that does not inflate: ${message}`);
+      throw new InvalidPayloadError('RFC 7692 §7.2.2', 'Received data that does not inflate', message);
     }
   }
 
