@@ -8,12 +8,10 @@ import { type WebSocketConnection, WebSocketServer } from '../../../src/index.js
 import { extensionOf } from '../../fuzz/targets/endpoint.js';
 import { roles } from '../../support/frames.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
+import { duration, longestStall, MAX_STALL, shortestOf } from '../../support/stalls.js';
 import { open, rawPair, turns } from '../../support/wire.js';
 
 checkNothingLeft();
-
-const MAX_STALL = 20;
-const TRIES = 12;
 
 /** A stream whose reader is as fast as can be. */
 class FastReader extends Duplex {
@@ -27,39 +25,6 @@ class FastReader extends Duplex {
     for (const { chunk } of chunks) this.bytes += chunk.length;
     callback();
   }
-}
-
-/** Milliseconds that this process has run. */
-function cpu(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
-
-/** The longest turn of the event loop while `work` goes on: the time of it that this process has used. */
-async function longestStall(work: () => Promise<unknown>): Promise<number> {
-  let longest = 0;
-  let last = performance.now();
-  let lastCpu = cpu();
-  let going = true;
-  const look = (): void => {
-    const [now, nowCpu] = [performance.now(), cpu()];
-    longest = Math.max(longest, Math.min(now - last, nowCpu - lastCpu));
-    last = now;
-    lastCpu = nowCpu;
-    if (going) setImmediate(look);
-  };
-  setImmediate(look);
-  await work();
-  await turns(1);
-  going = false;
-  return longest;
-}
-
-/** What is measured is time, on a machine that does other things: the shortest of some tries counts. */
-async function shortestOf(measure: () => Promise<number>, enough: number): Promise<number> {
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < TRIES && least > enough; i++) least = Math.min(least, await measure());
-  return least;
 }
 
 /** Ways to send without end; each stops when the connection is over. */
@@ -142,41 +107,45 @@ describe.each(roles)('a %s', (role) => {
           ws.terminate();
           await Promise.all([ws.closed, sending]);
           return longest;
-        }, MAX_STALL);
+        });
         expect(least).toBeLessThan(MAX_STALL);
       },
     );
   });
 
   test('[X-12] 160,000 sends after an open writer: linear time, bufferedAmount stays bytes', async () => {
-    const stalls: number[] = [];
+    let stall = Number.POSITIVE_INFINITY;
     const measure = async (count: number): Promise<number> => {
       const ws = open(new FastReader(), role);
       ws.resume();
       const writer = ws.createWriter('binary');
       await writer.write('open');
-      const began = performance.now();
-      for (let i = 0; i < count; i++) ws.send('0123456789');
-      expect(ws.bufferedAmount).toBe(count * 10);
-      // They leave in turns, too
-      const stall = await longestStall(async () => {
-        await turns(1);
-        await writer.end();
-        await ws.drained();
+      const took = await duration(async () => {
+        for (let i = 0; i < count; i++) ws.send('0123456789');
+        expect(ws.bufferedAmount).toBe(count * 10);
+        // They leave in turns, too
+        const longest = await longestStall(async () => {
+          await turns(1);
+          await writer.end();
+          await ws.drained();
+        });
+        if (count === 160_000) stall = Math.min(stall, longest);
       });
-      if (count > 100_000) stalls.push(stall);
-      const took = performance.now() - began;
       expect(ws.bufferedAmount).toBe(0);
       ws.terminate();
       await ws.closed;
       return took;
     };
     await measure(20_000);
-    const small = await measure(40_000);
-    const large = await shortestOf(() => measure(160_000), small * 8);
+    const small = Math.min(await measure(40_000), await measure(40_000), await measure(40_000));
+    const large = await shortestOf(() => measure(160_000), Math.min(small * 8 + 50, 2_000));
     expect(large).toBeLessThan(small * 8 + 50);
     expect(large).toBeLessThan(2_000);
-    expect(Math.min(...stalls)).toBeLessThan(2 * MAX_STALL);
+    await shortestOf(async () => {
+      if (stall >= MAX_STALL) await measure(160_000);
+      return stall;
+    });
+    expect(stall).toBeLessThan(MAX_STALL);
   });
 
   test.each(['0123456789', ''])(
@@ -206,8 +175,7 @@ test('[X-26] 200 opening handshakes while connections stream without end to fast
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
-  let took = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 3 && took > 1_500; i++) {
+  const took = await shortestOf(async () => {
     const all = Object.values(streams).map((stream) => {
       const ws = open(new FastReader(), 'server');
       ws.resume();
@@ -216,16 +184,17 @@ test('[X-26] 200 opening handshakes while connections stream without end to fast
     });
     const began = performance.now();
     await handshakes(port, 200);
-    took = Math.min(took, performance.now() - began);
+    const milliseconds = performance.now() - began;
     for (const { ws } of all) ws.terminate();
     await Promise.all(all.map(({ sending }) => sending));
-  }
+    return milliseconds;
+  }, 1_500);
   expect(took).toBeLessThan(1_500);
   await server.close({ timeout: 0 });
 });
 
 describe('[X-35] thousands of connections of one server', () => {
-  const COUNT = 5_000;
+  const COUNT = 19_000;
 
   /** Connections in memory, made by a server. */
   async function fill(server: WebSocketServer): Promise<void> {
@@ -247,7 +216,7 @@ describe('[X-35] thousands of connections of one server', () => {
     }
   }
 
-  test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', async () => {
+  async function filled(): Promise<WebSocketServer> {
     const server = new WebSocketServer({
       noServer: true,
       pingInterval: 300,
@@ -256,21 +225,27 @@ describe('[X-35] thousands of connections of one server', () => {
     });
     await fill(server);
     await turns(3);
-    const beat = await longestStall(() => new Promise((resolve) => setTimeout(resolve, 500)));
-    const broadcast = await shortestOf(
-      () =>
-        longestStall(async () => {
-          server.broadcast('to all');
-          await turns(3);
-        }),
-      MAX_STALL,
-    );
-    const close = await longestStall(() => server.close({ timeout: 100 }));
-    expect([beat < MAX_STALL, broadcast < MAX_STALL, close < 2 * MAX_STALL, beat, broadcast, close]).toEqual([
-      true,
-      true,
-      true,
-      ...[beat, broadcast, close],
-    ]);
+    return server;
+  }
+
+  test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', {
+    timeout: 60_000,
+  }, async () => {
+    let server = await filled();
+    const beat = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 400));
+    const broadcast = async (): Promise<void> => {
+      server.broadcast('to all');
+      await turns(3);
+    };
+    const stalls = {
+      beat: await shortestOf(() => longestStall(beat)),
+      broadcast: await shortestOf(() => longestStall(broadcast)),
+      close: await shortestOf(async () => {
+        if (server.connections.size === 0) server = await filled();
+        return longestStall(() => server.close({ timeout: 100 }));
+      }),
+    };
+    const long = Object.entries(stalls).filter(([, milliseconds]) => milliseconds >= MAX_STALL);
+    expect(long).toEqual([]);
   });
 });
