@@ -34,7 +34,7 @@ afterEach(async () => {
   process.off('unhandledRejection', onFault).off('uncaughtException', onFault);
   expect(faults).toEqual([]);
   // The runner has short timers of its own
-  await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before));
+  await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), { timeout: 10_000 });
 });
 
 /** What a connection attempt rejects with; the server's side of the socket has to be gone then. */

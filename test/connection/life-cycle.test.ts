@@ -50,7 +50,7 @@ afterEach(async () => {
   expect(faults).toEqual([]);
   expect(await leftovers()).toBe(0);
   // The runner has short timers of its own
-  await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before));
+  await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), { timeout: 10_000 });
 });
 
 describe.each(roles)('a %s', (role) => {

@@ -25,7 +25,7 @@ export function checkSideConditions(): void {
     process.off('unhandledRejection', onFault).off('uncaughtException', onFault).off('warning', onFault);
     expect(faults.splice(0).map(String)).toEqual([]);
     // The runner has short timers of its own
-    await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), { timeout: 3_000 });
+    await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), { timeout: 10_000 });
   });
 }
 

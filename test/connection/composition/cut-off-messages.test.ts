@@ -125,7 +125,7 @@ describe.each(roles)('a %s', (role) => {
     test('[X-03] a fragment in the thread pool and a queued message, then close(): it resolves in time', async () => {
       const [ws, peer] = await pair(
         role,
-        { options: { closeTimeout: 400 }, ...ends(role) },
+        { options: { closeTimeout: 4_000 }, ...ends(role) },
         ends(other(role)),
       );
       peer.resume();
@@ -140,7 +140,7 @@ describe.each(roles)('a %s', (role) => {
         { code: 4003, reason: 'done', wasClean: true },
         { code: 4003, reason: 'done', wasClean: true },
       ]);
-      expect(performance.now() - began).toBeLessThan(300);
+      expect(performance.now() - began).toBeLessThan(3_000);
       await writing;
     });
 
