@@ -482,9 +482,13 @@ describe('[F-11] [F-13] [F-14] one peer', () => {
     return { server, port, echo, count: () => count };
   }
 
-  test.each(['message', 'receive'] as const)(
-    '[F-14] sends 1,000,000 empty frames in one buffer: others are served meanwhile (%s)',
-    async (consume) => {
+  test.each([
+    ['message', 1_000_000],
+    // A promise for each
+    ['receive', 200_000],
+  ] as const)(
+    '[F-14] sends empty frames in one buffer: others are served meanwhile (%s, %i frames)',
+    async (consume, total) => {
       const { server, echo, count } = await serve(consume);
       const { Duplex } = await import('node:stream');
       const stream = new Duplex({ read() {}, write: (_c, _e, done) => done() });
@@ -499,11 +503,11 @@ describe('[F-11] [F-13] [F-14] one peer', () => {
             got++;
           }
         })().catch(() => {});
-      stream.push(Buffer.alloc(6_000_000, frameTo('server', 2)));
+      stream.push(Buffer.alloc(6 * total, frameTo('server', 2)));
       await turns(2);
-      expect(got).toBeLessThan(1_000_000);
+      expect(got).toBeLessThan(total);
       const waits: number[] = [];
-      while (got < 1_000_000) waits.push(await echo());
+      while (got < total) waits.push(await echo());
       expect(waits.length).toBeGreaterThan(3);
       expect(Math.max(...waits)).toBeLessThan(1000);
       expect(count()).toBeGreaterThan(3);
@@ -588,13 +592,13 @@ describe.each(roles)('what comes to a %s when the turn is used up', (role) => {
     stream.push(frameTo(role, 1, large));
     await new Promise((resolve) => process.nextTick(resolve));
     expect(log).toEqual(['pause']);
-    while (log.length < 3) await turns(1);
-    expect(log.slice(1)).toEqual(['one', large]);
-    await turns(1);
-    expect(stream.isPaused()).toBe(false);
+    // Each of them may have to wait for its turn
+    const rest = (): unknown[] => log.filter((event) => event !== 'pause');
+    while (rest().length < 2) await turns(1);
+    expect(rest()).toEqual(['one', large]);
+    while (stream.isPaused()) await turns(1);
     stream.push(null);
     await ended;
-    // The end may have to wait for its turn as well
-    expect(log.slice(3).filter((event) => event !== 'pause')).toEqual([1006, false]);
+    expect(rest().slice(2)).toEqual([1006, false]);
   });
 });

@@ -53,6 +53,12 @@ async function findingOf(target: Target): Promise<Found> {
   return found!;
 }
 
+class Endpoint7Bits extends Endpoint {
+  override push(chunk: Buffer): void {
+    super.push(chunk.length === 1 ? Buffer.from([chunk[0]! & 0x7f]) : chunk);
+  }
+}
+
 describe('what is planted is found', () => {
   test('an endpoint that takes a reserved bit', async () => {
     const found = await findingOf(differentialTarget((options) => new Endpoint(takesRsv2(options))));
@@ -61,11 +67,6 @@ describe('what is planted is found', () => {
   });
 
   test('an endpoint that reads chunks of one byte wrongly', async () => {
-    class Endpoint7Bits extends Endpoint {
-      override push(chunk: Buffer): void {
-        super.push(chunk.length === 1 ? Buffer.from([chunk[0]! & 0x7f]) : chunk);
-      }
-    }
     const found = await findingOf(endpointTarget((options) => new Endpoint7Bits(options)));
     expect(found.message).toMatch(/whatever the chunking/);
     expect(found.smallest.length).toBeLessThan(20);
@@ -170,7 +171,7 @@ describe('what is planted is found', () => {
 test('a finding is added to the corpus, from where it is replayed first', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'fuzz-'));
   try {
-    const target = differentialTarget((options) => new Endpoint(takesRsv2(options)));
+    const target = endpointTarget((options) => new Endpoint7Bits(options));
     const { smallest } = await findingOf(target);
     addToCorpus(folder, target.name, smallest);
     const corpus = readCorpus(folder, target.name);
