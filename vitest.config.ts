@@ -1,12 +1,36 @@
 import { defineConfig } from 'vitest/config';
 
+/** They measure how long a turn of the event loop takes: each runs alone, after the others. */
+const timed = [
+  'test/connection/event-loop.test.ts',
+  'test/connection/composition/fairness.test.ts',
+  'test/connection/composition/memory.test.ts',
+  'test/server/server-listeners.test.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 20_000,
     // Tests of what is retained collect the garbage first.
     execArgv: ['--expose-gc'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'rules',
+          include: ['test/**/*.test.ts'],
+          exclude: timed,
+          // Also on two cores: a file often waits, for a timer or a peer.
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'times', include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
     // The counts, for .ci/run.
     reporters: 'CI' in process.env ? ['default', 'json'] : ['default'],
     outputFile: { json: '.cache/vitest.json' },
