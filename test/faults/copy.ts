@@ -1,5 +1,5 @@
 /** A copy of the project that faults are planted into, and in which the proofs run. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -40,8 +40,15 @@ export interface Fault {
 /** The part of a report of the test runner that is read. */
 interface Report {
   readonly testResults: readonly {
-    readonly assertionResults: readonly { readonly status: string; readonly title: string }[];
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
   }[];
+}
+
+/** What became of one fault. */
+export interface Verdict {
+  readonly found: boolean;
+  /** How long the proofs took, or why it was not found. */
+  readonly note: string;
 }
 
 const copied = ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts', 'README.md'];
@@ -62,29 +69,43 @@ export class Copy {
     symlinkSync(join(root, 'node_modules'), join(this.#folder, 'node_modules'));
   }
 
-  /** Plants a fault; returns what restores the sources. Throws when an edit does not fit. */
+  /** Plants a fault; returns what restores the sources. Throws, with nothing changed, when an edit does not fit. */
   plant(fault: Fault): () => void {
     const sound = new Map<string, string>();
+    const planted = new Map<string, string>();
     for (const { file, find, replace, at } of fault.edits) {
       const path = join(this.#folder, file);
-      const source = readFileSync(path, 'utf8');
+      if (!sound.has(path)) sound.set(path, readFileSync(path, 'utf8'));
+      const source = planted.get(path) ?? sound.get(path)!;
       const index = at ?? source.indexOf(find);
       if (index < 0 || (at === undefined && source.indexOf(find, index + 1) >= 0)) {
-        throw new Error(`Planting ${fault.name} does not fit ${file} exactly once: ${find}`);
+        throw new Error(`it does not fit ${file} exactly once: ${find}`);
       }
-      if (!sound.has(path)) sound.set(path, source);
-      writeFileSync(path, source.slice(0, index) + replace + source.slice(index + find.length));
+      planted.set(path, source.slice(0, index) + replace + source.slice(index + find.length));
     }
+    for (const [path, source] of planted) writeFileSync(path, source);
     return () => {
       for (const [path, source] of sound) writeFileSync(path, source);
     };
   }
 
-  /** Runs the proofs; null when all of them have found the fault, else what has not. */
-  async prove(fault: Fault, seconds: number): Promise<string | null> {
-    if (!(await this.#testsFind(fault))) return ', by the tests';
-    if (fault.simulate && !(await this.#simulationFinds(fault.name, seconds))) return ', by the simulation';
-    return null;
+  /** Plants a fault and runs the proofs: whether all of them have found it, and what is to be said of that. */
+  async prove(fault: Fault, seconds: number): Promise<Verdict> {
+    let restore: () => void = () => {};
+    try {
+      restore = this.plant(fault);
+      const began = performance.now();
+      if (!(await this.#testsFind(fault))) return { found: false, note: 'no test failed' };
+      const tests = secondsSince(began);
+      if (!fault.simulate) return { found: true, note: `tests ${tests} s` };
+      const simulated = await this.#simulationFinds(fault.name, seconds);
+      if (simulated === null) return { found: false, note: 'the simulation had no finding' };
+      return { found: true, note: `tests ${tests} s, simulation ${simulated} s` };
+    } catch (error) {
+      return { found: false, note: (error as Error).message };
+    } finally {
+      restore();
+    }
   }
 
   remove(): void {
@@ -93,7 +114,7 @@ export class Copy {
 
   async #testsFind({ name, tests, anyTitle = false }: Fault): Promise<boolean> {
     const files = tests ?? this.#filesOf(name);
-    if (files.length === 0) throw new Error(`No test has [${name}] in its title`);
+    if (files.length === 0) throw new Error(`no test has [${name}] in its title`);
     const vitest = join('node_modules', 'vitest', 'vitest.mjs');
     const report = join(this.#folder, '.cache/report.json');
     rmSync(report, { force: true });
@@ -109,15 +130,17 @@ export class Copy {
     ]);
     if (code === 0) return false;
     if (anyTitle) return true;
-    if (!existsSync(report)) throw new Error(`The tests of ${name} could not run: ${output}`);
+    if (!existsSync(report)) throw new Error(`the tests could not run: ${endOf(output)}`);
     const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report;
     // A planting that does not compile would be found by everything, and prove nothing
     return testResults.some(({ assertionResults }) =>
-      assertionResults.some(({ status, title }) => status === 'failed' && title.includes(`[${name}]`)),
+      // The row may be in the title of a group around the test
+      assertionResults.some(({ status, fullName }) => status === 'failed' && fullName.includes(`[${name}]`)),
     );
   }
 
-  async #simulationFinds(row: string, seconds: number): Promise<boolean> {
+  /** Seconds until the finding, null without one. */
+  async #simulationFinds(row: string, seconds: number): Promise<string | null> {
     const built = await this.#run([
       'node_modules/typescript/bin/tsc',
       '-p',
@@ -127,12 +150,14 @@ export class Copy {
       '--noUnusedParameters',
       'false',
     ]);
-    if (built.code !== 0) throw new Error(`The planting of ${row} does not compile: ${built.output}`);
+    if (built.code !== 0) throw new Error(`it does not compile: ${endOf(built.output)}`);
     const library = join(this.#folder, 'dist');
     const options = ['--library', library, '--row', row, '--expect-failure', '--seed', SEED];
     const { code, output } = await this.#run([this.#simulation, ...options, '--seconds', String(seconds)]);
-    if (code !== 0 && !output.includes('FAILED')) throw new Error(`The simulation could not run: ${output}`);
-    return code === 1;
+    const found = /^found after ([\d.]+) s/m.exec(output);
+    if (code === 1 && found !== null) return found[1]!;
+    if (code === 0) return null;
+    throw new Error(`the simulation could not run: ${endOf(output)}`);
   }
 
   /** The test files that have the row in a title. */
@@ -145,22 +170,54 @@ export class Copy {
       );
   }
 
-  /** Runs Node.js in the copy. */
+  /** Runs Node.js in the copy; rejects when that takes too long. */
   #run(args: readonly string[]): Promise<{ output: string; code: number | null }> {
-    return new Promise((resolve) => {
-      const environment = { ...process.env, NO_COLOR: '1', CI: '' };
-      const child = spawn(process.execPath, args, { cwd: this.#folder, env: environment });
+    return new Promise((resolve, reject) => {
+      const env = { ...process.env, NO_COLOR: '1', CI: '' };
+      // A process group of its own: the workers of the test runner end with it
+      const child = spawn(process.execPath, args, { cwd: this.#folder, env, detached: true });
       let output = '';
       for (const stream of [child.stdout, child.stderr]) {
         stream.on('data', (data) => {
           output += data;
         });
       }
-      const timer = setTimeout(() => child.kill('SIGKILL'), MAX_MILLISECONDS);
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        endGroup(child);
+      }, MAX_MILLISECONDS);
+      running.add(child);
       child.on('close', (code) => {
         clearTimeout(timer);
-        resolve({ output, code });
+        running.delete(child);
+        if (late) reject(new Error(`${args[0]} did not end within ${MAX_MILLISECONDS / 1000} s`));
+        else resolve({ output, code });
       });
     });
   }
+}
+
+const running = new Set<ChildProcess>();
+
+/** Ends everything that runs in copies. */
+export function endAll(): void {
+  for (const child of running) endGroup(child);
+}
+
+function endGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended
+  }
+}
+
+function secondsSince(began: number): string {
+  return ((performance.now() - began) / 1000).toFixed(1);
+}
+
+/** The last lines of an output. */
+function endOf(output: string): string {
+  return output.trim().slice(-2000);
 }

@@ -10,6 +10,25 @@ function edit(file: string, find: string, replace: string): Fault['edits'][numbe
 
 export const plantings: readonly Fault[] = [
   {
+    name: 'X-01',
+    what: 'a view of the shared text buffer is queued when a text is not compressed',
+    edits: [
+      {
+        file: 'src/protocol/endpoint-output.ts',
+        find: 'if (begins) this.#encoding = compress;\n    if (!this.#encoding) return this.#write(first, data);',
+        replace:
+          'if (begins) this.#encoding = compress;\n    if (!this.#encoding) return this.#write(first, typeof data === "string" ? textBytes(data) : data);',
+      },
+      {
+        file: 'src/protocol/endpoint-output.ts',
+        find: 'wants(fin ? bytes.length : -1);\n      if (!this.#encoding) return this.#write(first, data);',
+        replace:
+          'wants(fin ? bytes.length : -1);\n      if (!this.#encoding) return this.#write(first, bytes);',
+      },
+    ],
+    simulate: true,
+  },
+  {
     name: 'X-02',
     what: 'messages that are queued after one that is cut off are sent on',
     edits: [
@@ -70,6 +89,7 @@ export const plantings: readonly Fault[] = [
       edit('heartbeat.ts', 'if (!life.sender.urgentFlushed) return;', ''),
       edit('heartbeat.ts', 'const alive = this.#acknowledged || this.heard;', 'const alive = this.heard;'),
     ],
+    simulate: true,
   },
   {
     name: 'X-09',
@@ -81,6 +101,23 @@ export const plantings: readonly Fault[] = [
         'this.transport.gone = true;\n    this.receiver.stop();',
       ),
     ],
+    simulate: true,
+  },
+  {
+    name: 'X-10',
+    what: 'a consumer has closeTimeout to take what was received',
+    edits: [
+      edit(
+        'lifecycle.ts',
+        'if (this.receiver.awaited) this.#deadline?.cancel();\n    else this.#setDeadline();',
+        'this.#setDeadline();',
+      ),
+      edit(
+        'lifecycle.ts',
+        'else if (!this.receiver.awaited) this.receiver.discard();',
+        'else this.receiver.discard();',
+      ),
+    ],
   },
   {
     name: 'X-11',
@@ -88,12 +125,24 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit('receiving/message-body.ts', 'if (this.#used || this.done) return;', 'if (this.done) return;'),
     ],
+    simulate: true,
   },
   {
     name: 'X-12',
     what: 'entries of the queue cost nothing',
     edits: [
       edit('sending/sender.ts', 'const cost = amount + endpoint.overhead +', 'const cost = amount + 0 *'),
+    ],
+  },
+  {
+    name: 'X-13',
+    what: 'any number of final blocks is inflated',
+    edits: [
+      {
+        file: 'src/extensions/permessage-deflate/inflate-stream.ts',
+        find: 'if (this.#contexts > FREE_CONTEXTS + this.#consumed / BYTES_PER_CONTEXT) {',
+        replace: 'if (this.#contexts < 0) {',
+      },
     ],
   },
   {
@@ -104,12 +153,20 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-16',
     what: 'an idle Readable is not destroyed',
-    edits: [edit('sending/send-stream.ts', "if (typeof destroy === 'function') {", 'if (false) {')],
+    edits: [
+      edit(
+        'sending/send-stream.ts',
+        'destroy.call(source, reason instanceof Error ? reason : undefined);',
+        '',
+      ),
+    ],
+    simulate: true,
   },
   {
     name: 'X-17',
     what: 'a backlog is handled after terminate()',
     edits: [edit('receiving/receiver.ts', 'if (this.#stopped) return EndpointEvent.NeedData;', '')],
+    simulate: true,
   },
   {
     name: 'X-20',
@@ -133,11 +190,21 @@ export const plantings: readonly Fault[] = [
     ],
   },
   {
+    name: 'X-26',
+    what: 'output may use sixty milliseconds of each turn',
+    edits: [edit('sending/output-turns.ts', 'const SLICE = 4;', 'const SLICE = 60;')],
+  },
+  {
     name: 'X-27',
     what: 'listeners run in the context of whatever led to the event',
     edits: [
       edit('listener-context.ts', 'this.runInAsyncScope(work, undefined, argument);', 'work(argument);'),
     ],
+  },
+  {
+    name: 'X-28',
+    what: 'a Pong that has arrived while this process stood still is not read before the peer is lost',
+    edits: [edit('heartbeat.ts', 'setImmediate(checkLost, this);', 'checkLost(this);')],
   },
   {
     name: 'X-29',
@@ -149,6 +216,17 @@ export const plantings: readonly Fault[] = [
         replace: 'const early = true;',
       },
       edit('sending/sender.ts', 'amount + endpoint.overhead +', 'amount +'),
+    ],
+  },
+  {
+    name: 'X-30',
+    what: 'each connection makes the UTF-8 of a broadcast, and compresses it',
+    edits: [
+      {
+        file: 'src/protocol/endpoint-output.ts',
+        find: 'if (this.masks || (encodes && key === null))\n      return this.send(message.opcode, message.bytes, true, compress);',
+        replace: 'if (this.masks || encodes) return this.send(message.opcode, message.data, true, compress);',
+      },
     ],
   },
   {
@@ -166,6 +244,39 @@ export const plantings: readonly Fault[] = [
         'if (true) return;',
       ),
     ],
+  },
+  {
+    name: 'X-32',
+    what: 'a compressed backlog is inflated after the end, without the window that belongs to it',
+    edits: [
+      {
+        file: 'src/extensions/permessage-deflate/inflater.ts',
+        find: 'this.#last = false;\n    this.onready = null;',
+        replace: 'this.onready = null;',
+      },
+      {
+        file: 'src/extensions/permessage-deflate/inflater.ts',
+        find: 'if (this.#closed) return;',
+        replace: '',
+      },
+      edit('receiving/receiver.ts', 'if (this.#stopped) return EndpointEvent.NeedData;', ''),
+    ],
+  },
+  {
+    name: 'X-33',
+    what: 'the window keeps the bytes that the caller has changed since',
+    edits: [
+      {
+        file: 'src/extensions/permessage-deflate/deflater.ts',
+        find: 'this.#keep(task.tail, last);',
+        replace: 'this.#keep(data, last);',
+      },
+    ],
+  },
+  {
+    name: 'X-34',
+    what: 'a large write is given to the stream as a whole',
+    edits: [edit('transport.ts', 'if (size <= this.#part) {', 'if (size >= 0) {')],
   },
   {
     name: 'X-35',
