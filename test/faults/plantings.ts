@@ -279,6 +279,22 @@ export const plantings: readonly Fault[] = [
     edits: [edit('transport.ts', 'if (size <= this.#part) {', 'if (size >= 0) {')],
   },
   {
+    name: 'X-34',
+    what: 'a missing Pong counts while it lies unread on this side',
+    edits: [
+      edit(
+        'heartbeat.ts',
+        'if (life.receiver.holding || (life.receiver.unread && !alive)) {',
+        'if (at < 0) {',
+      ),
+      edit(
+        'heartbeat.ts',
+        'if (this.heard || this.#acknowledged || this.#life.receiver.unread) return;',
+        'if (this.heard || this.#acknowledged) return;',
+      ),
+    ],
+  },
+  {
     name: 'X-35',
     what: 'all flushes of a tick are done in it',
     edits: [

@@ -161,6 +161,8 @@ describe('a process that stands still for longer than handshakeTimeout', () => {
     // Both are accepted by now
     await turns(10);
     await new Promise((resolve) => setTimeout(resolve, 20));
+    // From an immediate on, the timers are next, and the kernel is asked after them
+    await turns(1);
     client.write(requestText());
     block(200);
     expect((await client.response()).status).toBe(101);

@@ -223,6 +223,34 @@ describe.each(roles)('a %s', (role) => {
         expect(endsOnce(seen, info)).toBe(true);
       },
     );
+
+    test.each(Object.entries(slowConsumers))(
+      '[X-10] consumed by %s, which answers a peer that may be gone: what was read is delivered, then the end',
+      async (_, consume) => {
+        virtualTime();
+        const [near, far] = link({ delay: 10 });
+        const ws = open(near, role, { options: { closeTimeout: 2_000, pingInterval: 0 } });
+        const peer = open(far, role === 'server' ? 'client' : 'server', {
+          options: { closeTimeout: polite ? 60_000 : 500, pingInterval: 0 },
+        });
+        const seen = record(ws);
+        // All of them are read at once
+        const all = Array.from({ length: 8 }, (__, i) => `${i}`);
+        for (const message of all) peer.send(message);
+        const closing = peer.close(4001, 'bye');
+        const consumed = consume(ws, async () => {
+          // A peer that is gone resets the connection by it
+          ws.send('answer');
+          await new Promise((resolve) => setTimeout(resolve, 1_000));
+        });
+        await passUntil(Promise.all([ws.closed, peer.closed, consumed.end]), 20_000, 50);
+        const info = await ws.closed;
+        expect(consumed.got).toEqual(all);
+        expect(info).toMatchObject({ code: 4001, reason: 'bye' });
+        expect((await closing).wasClean).toBe(polite);
+        expect(endsOnce(seen, info)).toBe(true);
+      },
+    );
   });
 });
 

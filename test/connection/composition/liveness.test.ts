@@ -46,14 +46,17 @@ describe.each(roles)('a %s', (role) => {
       peer.on('message', (data) => got.push(data.length));
       ws.resume();
       ws.send(Buffer.alloc(8_000_000));
-      const amounts = new Set<number>();
+      let amount = ws.bufferedAmount;
+      let steps = 0;
       for (let i = 0; i < 8; i++) {
         await pass(8_000, 100);
         expect([ws.state, peer.state]).toEqual(['open', 'open']);
-        amounts.add(ws.bufferedAmount);
+        // Pings, which are queued meanwhile, add a few bytes
+        if (ws.bufferedAmount < amount - 1_000) steps++;
+        amount = ws.bufferedAmount;
       }
       // Progress shows
-      expect(amounts.size).toBeGreaterThan(buffer < 4_000_000 ? 6 : 2);
+      expect(steps).toBeGreaterThan(buffer < 4_000_000 ? 4 : 2);
       await pass(2_000, 100);
       expect(got).toEqual([8_000_000]);
       await closeBoth(ws, peer);
