@@ -54,6 +54,7 @@ export class Application {
         this.#sendStream(operation);
         break;
       case 'ping':
+        this.end.pinged = true;
         this.#call('ping', () => this.ws.ping(undefined, this.#signal(operation.abort)), operation.awaited);
         break;
       case 'pong':
@@ -227,6 +228,7 @@ export class Application {
     if (!awaited) {
       end.left = true;
       end.unobserved++;
+      end.interrupt();
       this.#call('receive', () => ws.receive(signal === undefined ? {} : { signal }), false);
       return;
     }

@@ -1,6 +1,6 @@
 /** How an application consumes messages: by events, by iteration, by `receive()`, or not at all. */
 import type { MessageReader, WebSocketConnection } from '../../src/index.js';
-import type { End, Received } from './model.js';
+import { ENDED, type End, type Received } from './model.js';
 import type { ReadMethod } from './program.js';
 import { isLawful, signatureOf } from './promises.js';
 import type { World } from './world.js';
@@ -37,7 +37,7 @@ export function listen(world: World, end: End, ws: WebSocketConnection): void {
       if (!first) return;
       world.trace(end, `message ${type} ${data.length}`);
       end.received.push({ type, data, part: null });
-      if (end.info !== null) world.report('event after close', 'message');
+      world.checkEvent(end, 'message');
       pace(world, end, ws);
       return world.react(end, 'message');
     });
@@ -102,7 +102,10 @@ export async function receiveOne(
 ): Promise<MessageReader | null> {
   const waits = signal?.aborted !== true;
   const second = end.receiving > 0;
-  if (waits) end.receiving++;
+  if (waits) {
+    end.receiving++;
+    end.interrupt();
+  }
   try {
     const message = await ws.receive(signal === undefined ? {} : { signal });
     if (second && message !== null) world.report('receive', 'two calls of receive() waited at once');
@@ -138,13 +141,19 @@ export async function take(world: World, end: End, message: MessageReader, how?:
   const slot: Received = { type: message.type, data: null, part: null };
   end.received.push(slot);
   if (end.info !== null) world.trace(end, 'a message after close');
+  end.reading.add(slot);
   try {
-    const data = await read(message, method, slot);
+    const data = await read(message, method, slot, () => world.react(end, 'chunk'));
     if (data !== null) slot.data = data;
     world.trace(end, `read ${method} ${slot.type} ${slot.data?.length ?? 'left'}`);
   } catch (error) {
     world.trace(end, `read ${method} ${signatureOf(error)}`);
-    if (!isLawful(error)) world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
+    if (!isLawful(error)) {
+      if (slot.interrupted) world.report('receive', ENDED, String(error));
+      else world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
+    }
+  } finally {
+    end.reading.delete(slot);
   }
   try {
     await world.react(end, 'message');
@@ -159,6 +168,7 @@ async function read(
   message: MessageReader,
   method: ReadMethod,
   slot: Received,
+  onChunk: () => Promise<void> | undefined,
 ): Promise<string | Uint8Array | null> {
   const text = message.type === 'text';
   if (method === 'ignore') return null;
@@ -175,6 +185,7 @@ async function read(
   const source = method === 'stream' ? (message.stream() as AsyncIterable<Uint8Array>) : message;
   for await (const chunk of source) {
     chunks.push(Buffer.from(chunk));
+    await onChunk();
     if (method === 'leave') {
       slot.part = Buffer.concat(chunks);
       return null;

@@ -85,6 +85,8 @@ const send = op('send', {
   compress: among(true, false),
 });
 
+const receive = op('receive', { awaited, abort: never });
+
 /** What an application does with an open connection. */
 const talk: Arbitrary<Op> = weighted(
   [12, send],
@@ -113,7 +115,7 @@ const talk: Arbitrary<Op> = weighted(
   [2, op('ping', { awaited, abort: never })],
   [1, op('pong', {})],
   [1, op('drained', { awaited })],
-  [1, op('receive', { awaited, abort: never })],
+  [3, receive],
   [1, op('listen', {})],
   [2, op('pause', {})],
   [2, op('resume', {})],
@@ -154,10 +156,15 @@ const fault: Arbitrary<Op> = weighted(
 const anyOp: Arbitrary<Op> = weighted([13, talk], [3, raw], [2, end], [1, fault]);
 
 const reaction: Arbitrary<Reaction> = fc.record({
-  on: among('message', 'close', 'ping', 'pong', 'drain', 'error', 'connection'),
+  on: weighted<Reaction['on']>(
+    [4, fc.constant('message')],
+    [2, fc.constant('chunk')],
+    [3, among('ping', 'pong')],
+    [4, among('close', 'drain', 'error', 'connection')],
+  ),
   nth: mostly(0, 1, 2),
   wait: mostly(-1, 0, 3, 1000),
-  does: weighted([6, talk], [3, end], [1, op('throw', {})]),
+  does: weighted([5, talk], [1, receive], [2, end], [2, op('terminate', {})], [1, op('throw', {})]),
 });
 
 const consumer: Arbitrary<ConsumerPlan> = weighted<ConsumerPlan>(
@@ -187,6 +194,7 @@ const options: Arbitrary<SideOptions> = weighted<SideOptions>(
       closeTimeout: mostly(5000, 200, 1000),
     }),
   ],
+  [1, among(1000, 4000).map((pingTimeout) => ({ ...quietSide.options, pingInterval: 2000, pingTimeout }))],
 );
 
 function side(isRaw: Arbitrary<boolean>): Arbitrary<SidePlan> {
@@ -203,6 +211,17 @@ const path: Arbitrary<PathOptions> = weighted<PathOptions>(
       buffer: mostly(65_536, 1000, 16_384, 200_000),
       segment: mostly(65_536, 1, 7, 1460),
       join: among(true, false),
+    }),
+  ],
+  // A large message takes longer than keepalive waits
+  [
+    1,
+    fc.record({
+      delay: among(1, 20),
+      rate: among(10, 1),
+      buffer: among(1000, 16_384),
+      segment: fc.constant(1460),
+      join: fc.constant(true),
     }),
   ],
 );
@@ -255,6 +274,12 @@ const turn: Arbitrary<Step[]> = fc
     does.map((each, i) => ({ wait: i === 0 ? wait : 0, ...where, does: each })),
   );
 
+/** What one tick of a busy process sends, on several connections. */
+const rush: Arbitrary<Step[]> = fc.array(
+  fc.record({ wait: fc.constant(0), link: mostly(0, 1, 2, 3), side: among<SideName>('a', 'b'), does: send }),
+  { minLength: 2, maxLength: 6, size: 'max' },
+);
+
 /** Programs of the usual size, and a few with tens of connections. */
 export const programs: Arbitrary<Program> = weighted<Program>(
   [60, programOf(1, 2, 6)],
@@ -264,10 +289,13 @@ export const programs: Arbitrary<Program> = weighted<Program>(
 
 function programOf(least: number, most: number, turns: number): Arbitrary<Program> {
   return fc.record({
+    settled: mostly(true, false),
     // A power of two: exact whatever the clock says
     cost: mostly(0, 0, 0, 1 / 16),
     pool: among(0, 1, 30),
     links: fc.array(link, { minLength: least, maxLength: most, size: 'max' }),
-    steps: fc.array(turn, { maxLength: turns, size: 'max' }).map((each) => each.flat()),
+    steps: fc
+      .array(weighted([6, turn], [1, rush]), { maxLength: turns, size: 'max' })
+      .map((each) => each.flat()),
   });
 }

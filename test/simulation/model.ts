@@ -25,7 +25,13 @@ export interface Received {
   data: string | Uint8Array | null;
   /** What was read of it, when it was left. */
   part: Uint8Array | null;
+  /** `receive()` was called while it was being read: that has to wait. */
+  interrupted?: boolean;
 }
+
+const CUT = 'a message was cut';
+/** The signature of a message whose reading was ended by the next `receive()`. */
+export const ENDED = 'a message was not read to its end, as receive() was called';
 
 /** Reports a failed check: which one, and the signature of its class. */
 export type Report = (check: string, signature: string, detail?: string) => void;
@@ -65,6 +71,16 @@ export class End {
   unobserved = 0;
   /** Promises of `receive()` that have not settled. */
   receiving = 0;
+  /** Its application has sent Pings, too. */
+  pinged = false;
+  /** Messages whose content is being read. */
+  readonly reading: Set<Received> = new Set();
+  /** Why its peer was alive when its socket was destroyed, or null. */
+  signOfLife: string | null = null;
+  /** It was open when its socket was reset: what had been read is delivered all the same. */
+  resetOpen = false;
+  /** This raw peer has written what no peer may send. */
+  violates = false;
 
   constructor(name: string, plan: SidePlan, input: Path, output: Path, lifeCycle: LifeCycle) {
     this.name = name;
@@ -89,6 +105,11 @@ export class End {
     );
   }
 
+  /** `receive()` is called. */
+  interrupt(): void {
+    for (const message of this.reading) message.interrupted = true;
+  }
+
   /** The owner that the next message will have. */
   get nextOwner(): string {
     return `${this.name}${this.sent.length}~`;
@@ -110,7 +131,7 @@ export class End {
     const { sent } = this.peer;
     let next = 0;
     let unknown = 0;
-    for (const { data, part, type } of this.received) {
+    for (const { data, interrupted = false, part, type } of this.received) {
       if (data === null) {
         unknown++;
         if (part !== null && !this.#isPart(part, next, unknown)) {
@@ -120,7 +141,9 @@ export class End {
       }
       const found = find(sent, next, type, data);
       if (found < 0) {
-        report('content', this.#explain(type, data, next), `${this.name} got ${describe(data)}`);
+        const why = this.#explain(type, data, next);
+        if (interrupted && why === CUT) report('receive', ENDED, describe(data));
+        else report('content', why, `${this.name} got ${describe(data)}`);
         return;
       }
       let skipped = 0;
@@ -129,7 +152,8 @@ export class End {
         report('order', 'a message is missing in front of another', `${this.name} skipped ${skipped}`);
       }
       const { fate } = sent[found]!;
-      if (fate !== 'whole' && fate !== 'maybe') {
+      if (fate === 'open' && interrupted) report('receive', ENDED, describe(data));
+      else if (fate !== 'whole' && fate !== 'maybe') {
         report('unfinished', 'an unfinished message was delivered as whole', describe(data));
       }
       next = found + 1;
@@ -159,7 +183,7 @@ export class End {
       return 'the bytes of a message were overwritten';
     }
     const text = Buffer.from(data as string).toString('latin1');
-    if (sent.some((message) => isCut(message, data))) return 'a message was cut';
+    if (sent.some((message) => isCut(message, data))) return CUT;
     const owners = new Set(Array.from(text.matchAll(/@[0-9a-z]{6}(\d+[ab]\d+~)/g), ([, owner]) => owner));
     const own = sent.filter(({ owner }) => owners.has(owner)).length;
     if (owners.size > own) return 'a message of another connection';

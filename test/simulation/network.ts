@@ -49,6 +49,8 @@ export class Path {
   pulled = 0;
   /** When bytes left the sender's kernel last: its peer acknowledged them. */
   acknowledgedAt = Number.NEGATIVE_INFINITY;
+  /** When a Ping was accepted last. */
+  pingedAt = Number.NEGATIVE_INFINITY;
   /** Nothing was ever held up by the program: no stall, no cut. */
   untouched = true;
   /** The receiver was reset: what it has not read yet is gone, or is read first. */
@@ -104,7 +106,9 @@ export class Path {
   write(bytes: Buffer): void {
     if (bytes.length === 0) return;
     const copy = Buffer.from(bytes);
+    const { pings } = this.tap;
     this.tap.push(copy);
+    if (this.tap.pings > pings) this.pingedAt = this.#clock.now;
     if (this.#dead || this.#finSent !== 'no') return;
     this.#unsent.push(copy);
     this.#unsentSize += copy.length;

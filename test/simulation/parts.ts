@@ -1,4 +1,5 @@
 /** What connections are made of, besides the library. */
+import { signOfLife } from './liveness.js';
 import type { End } from './model.js';
 import type { LinkPlan } from './program.js';
 import { SimulatedSocket } from './socket.js';
@@ -9,7 +10,9 @@ export function makeSocket(world: World, end: End, halfOpen: boolean): Simulated
   const socket = new SimulatedSocket(world.clock, end.input, end.output, halfOpen);
   let noted = false;
   socket.observer = (event): void => {
-    if (event === 'FIN' || event === 'reset') end.lifeCycle.on(event);
+    if (event === 'reset') end.resetOpen ||= world.applications.get(end)?.ws.state === 'open';
+    if (event === 'destroyed') end.signOfLife = signOfLife(world, end);
+    else if (event === 'FIN' || event === 'reset') end.lifeCycle.on(event);
     else if (!noted && end.peerCode !== undefined && world.applications.has(end)) {
       noted = true;
       end.lifeCycle.on('peer Close');

@@ -85,7 +85,7 @@ export type Op =
 
 /** Something that an application does from inside a callback. */
 export interface Reaction {
-  readonly on: 'message' | 'ping' | 'pong' | 'drain' | 'close' | 'error' | 'connection';
+  readonly on: 'message' | 'chunk' | 'ping' | 'pong' | 'drain' | 'close' | 'error' | 'connection';
   /** At which event of that name, from 0 on. */
   readonly nth: number;
   /** The callback is async and waits as many milliseconds first; -1 for a synchronous one. */
@@ -153,6 +153,8 @@ export interface Step {
 }
 
 export interface Program {
+  /** The steps begin once the opening handshakes have had the time that they take. */
+  readonly settled?: boolean;
   /** Milliseconds that each look at the clock takes. */
   readonly cost: number;
   /** Milliseconds that work in the thread pool takes. */
@@ -208,6 +210,16 @@ export const quietSide: SidePlan = {
 /** A link with the defaults. */
 export const quietPath: PathOptions = { delay: 1, rate: 0, buffer: 65_536, segment: 65_536, join: true };
 
+/** When the first step is due, in milliseconds: a handshake takes a few round trips, and the bytes of its heads. */
+export function leadOf({ links, settled = false }: Program): number {
+  if (!settled) return 0;
+  const heads = 1024;
+  return links.reduce((most, { path, via }) => {
+    if (via === 'direct') return most;
+    return Math.max(most, 10 + 4 * path.delay + (path.rate > 0 ? Math.ceil(heads / path.rate) : 0));
+  }, 0);
+}
+
 /** How long a program is: its steps, reactions, connections, and what differs from the defaults. */
 export function lengthOf(program: Program): number {
   return (
@@ -236,13 +248,14 @@ export function show(program: Program): string {
       }
     }
   });
-  let time = 0;
+  let time = leadOf(program);
   for (const step of program.steps) {
     time += step.wait;
     const target = targetOf(program, step);
     if (target !== null) lines.push(`at ${time} ms ${target.link}${target.side}: ${showOp(step.does)}`);
   }
-  const costs = difference({ cost: program.cost, pool: program.pool }, { cost: 0, pool: 0 });
+  const { cost, pool, settled = false } = program;
+  const costs = difference({ cost, pool, settled }, { cost: 0, pool: 0, settled: false });
   if (costs !== '') lines.push(`process ${costs}`);
   return lines.join('\n');
 }

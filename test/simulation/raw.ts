@@ -184,6 +184,8 @@ export class RawPeer implements PathReceiver {
     switch (item.item) {
       case 'message': {
         const { form, size } = item.message;
+        // Inside of another one
+        if (this.#begun) end.violates = true;
         const message = end.begin(form, size, this.#closed ? 'aborted' : 'whole');
         const data = Buffer.from(content(message.owner, form, size) as string);
         return fragments(data, item.fragments, typeOf(form) === 'text' ? 1 : 2, masked);
@@ -198,6 +200,7 @@ export class RawPeer implements PathReceiver {
         return frame(0x88, body, masked);
       }
       case 'begin': {
+        if (this.#begun) end.violates = true;
         const message = end.begin('binary', item.size, 'aborted');
         const data = content(message.owner, 'binary', item.size) as Buffer;
         this.#begun = true;
@@ -205,6 +208,7 @@ export class RawPeer implements PathReceiver {
       }
       case 'violation':
         this.#closed = true;
+        end.violates = true;
         // A continuation would finish the message
         return violations[this.#begun && item.kind === 2 ? 0 : item.kind % violations.length]!(masked);
     }

@@ -13,7 +13,7 @@ interface Rule {
 }
 
 const rules: readonly Rule[] = [
-  { row: 'X-01', check: /^content: the bytes/ },
+  { row: 'X-01', check: /^content: (the bytes|a message of another connection|a message came twice)/ },
   {
     row: 'X-02',
     check: /^(unfinished: |content: a message (is made of several|that was never sent))/,
@@ -31,13 +31,13 @@ const rules: readonly Rule[] = [
   { row: 'X-03', check: /^unhandled rejection: Error: Tried to send/ },
   { row: 'X-06', check: /^unhandled rejection: / },
   { row: 'X-07', check: /^threw: send / },
-  { row: 'X-08', check: /^liveness: a healthy peer was killed: (a stalled write|no Ping)/ },
+  { row: 'X-08', check: /^liveness: a healthy peer was killed: (a stalled write|no Ping|its Ping)/ },
   { row: 'X-28', check: /^liveness: a healthy peer was killed: this process/ },
   { row: 'X-34', check: /^liveness: / },
   { row: 'X-09', check: /^(lost: |code: the)/ },
   { row: 'X-11', check: /^receive: |^content: a message was cut/ },
   { row: 'X-16', check: /^leak: the source/ },
-  { row: 'X-17', check: /^event after close: |^end: close and ws\.closed/ },
+  { row: 'X-17', check: /^event after |^end: close and ws\.closed/ },
 ];
 
 /** The row of a finding, or null. */

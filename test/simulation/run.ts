@@ -139,7 +139,7 @@ function checkHeld(world: World, ends: readonly End[]): void {
 function checkDelivered(world: World): void {
   for (const { a, b, cable, plan } of world.links) {
     if (!cable.up.untouched || !cable.down.untouched || plan.a.raw || plan.b.raw) continue;
-    if (!isOpen(a) || !isOpen(b) || !cable.up.quiet || !cable.down.quiet) continue;
+    if (!isOpen(world, a) || !isOpen(world, b) || !cable.up.quiet || !cable.down.quiet) continue;
     for (const end of [a, b]) {
       const { sent } = end.peer;
       const blocked = sent.some(({ fate }) => fate === 'open');
@@ -159,8 +159,10 @@ function checkDelivered(world: World): void {
   }
 }
 
-function isOpen(end: End): boolean {
-  return end.lifeCycle.state === 'open' && end.closedAt === null;
+function isOpen(world: World, end: End): boolean {
+  const { closedAt, lifeCycle } = end;
+  // An end whose Blob cannot be read fails by itself
+  return lifeCycle.state === 'open' && closedAt === null && world.applications.get(end)?.ws.state === 'open';
 }
 
 function isConsuming(end: End): boolean {
@@ -225,7 +227,7 @@ function checkEnd(world: World, end: End): void {
   else if (end.closed.code !== info.code || end.closed.wasClean !== info.wasClean) {
     report('end', 'close and ws.closed disagree', `${info.code} and ${end.closed.code}`);
   }
-  const left = end.terminated || end.failure !== null;
+  const left = end.terminated || (end.failure !== null && !deliversAfterReset(end));
   const { peerCode } = end;
   if (info.code !== 1006 && info.code !== peerCode) {
     report('code', 'the code is not that of the peer', `${info.code} for ${peerCode}`);
@@ -245,6 +247,11 @@ function checkEnd(world: World, end: End): void {
   } else if (info.code === 1006 && peerCode !== undefined) {
     report('code', 'the Close frame of the peer was lost', `${end.name} ${peerCode}`);
   }
+}
+
+/** The connection failed by a reset, and nothing that was read before it is discarded. */
+function deliversAfterReset({ peer, plan, resetOpen }: End): boolean {
+  return resetOpen && !peer.violates && peer.largest <= plan.options.maxMessageSize;
 }
 
 /** Nothing is left. */

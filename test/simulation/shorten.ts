@@ -27,6 +27,7 @@ const simplest: Readonly<Record<string, unknown>> = {
   after: 'stay',
   cost: 0,
   pool: 0,
+  settled: false,
   deflate: null,
   via: 'direct',
   takeover: true,

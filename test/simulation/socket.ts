@@ -8,6 +8,9 @@ import type { Path, PathReceiver, PathSender } from './network.js';
 
 type Written = (error?: Error | null) => void;
 
+/** Milliseconds between two looks of keepalive, at most: a write that stalls for less may not be seen to. */
+const STALL = 1000;
+
 /** One end of a connection in memory. */
 export class SimulatedSocket extends Duplex implements PathReceiver, PathSender {
   readonly remoteAddress = '127.0.0.1';
@@ -19,20 +22,20 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   bytesRead = 0;
   /** When bytes were read last. */
   readAt: number;
-  /** When bytes that had to wait for room were accepted last: a stalled write made progress. */
+  /** When a write that had stalled for {@link STALL} or longer was accepted last: progress that the library sees. */
   progressedAt: number = Number.NEGATIVE_INFINITY;
   /** When the stream was destroyed. */
   goneAt: number | null = null;
   /** It was destroyed while a write waited for room: what moves within one write cannot be seen by the library. */
   goneStalled = false;
-  /** Is called with what was read. */
-  observer: (event: 'data' | 'FIN' | 'reset') => void = () => {};
+  /** Is called with what was read, and when the stream is destroyed. */
+  observer: (event: 'data' | 'FIN' | 'reset' | 'destroyed') => void = () => {};
   readonly input: Path;
   readonly output: Path;
   readonly #clock: VirtualClock;
   #reading = false;
   #scheduled = false;
-  #waiting: { bytes: Buffer; done: Written } | null = null;
+  #waiting: { bytes: Buffer; done: Written; readonly since: number } | null = null;
   #finished = false;
   #wasReset = false;
 
@@ -129,6 +132,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   }
 
   override _destroy(error: Error | null, done: Written): void {
+    this.observer('destroyed');
     this.goneAt = this.#clock.now;
     this.goneStalled = this.#waiting !== null;
     this.output.sender = null;
@@ -172,7 +176,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
       this.observer('reset');
       done(makeError('EPIPE'));
     } else {
-      this.#waiting = { bytes, done };
+      this.#waiting = { bytes, done, since: this.#clock.now };
       this.#write();
     }
   }
@@ -181,16 +185,16 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   #write(): void {
     const waiting = this.#waiting;
     if (waiting === null || this.destroyed) return;
-    const { bytes, done } = waiting;
+    const { bytes, done, since } = waiting;
     const { room } = this.output;
     if (room < bytes.length) {
       if (room > 0) {
         this.output.write(bytes.subarray(0, room));
         waiting.bytes = bytes.subarray(room);
       }
-      if (room > 0) this.progressedAt = this.#clock.now;
       return;
     }
+    if (this.#clock.now - since >= STALL) this.progressedAt = this.#clock.now;
     this.#waiting = null;
     this.output.write(bytes);
     done();

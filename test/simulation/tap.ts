@@ -27,6 +27,8 @@ export class FrameTap {
   readonly faults: string[] = [];
   /** Payloads of messages are kept too. */
   keep = false;
+  /** Pings seen so far. */
+  pings = 0;
   /** Bytes seen so far. */
   size = 0;
   #pending: Buffer = Buffer.alloc(0);
@@ -112,6 +114,7 @@ export class FrameTap {
     if (opcode >= 8) {
       if (!fin || payload!.length > 125) this.faults.push('a wrong control frame');
       if (opcode === 8) this.close ??= frame;
+      if (opcode === 9) this.pings++;
       return;
     }
     if (opcode > 2) this.faults.push(`opcode ${opcode}`);

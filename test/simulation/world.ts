@@ -3,11 +3,18 @@ import type { WebSocketConnection } from '../../src/index.js';
 import { Application } from './application.js';
 import type { VirtualClock } from './clock.js';
 import { type Coverage, LifeCycle } from './lifecycle.js';
-import { isAlive } from './liveness.js';
 import { End, type Report } from './model.js';
 import { type Cable, makeCable } from './network.js';
 import { makeSocket, negotiate } from './parts.js';
-import { type LinkPlan, type Op, type Program, type Reaction, type Step, targetOf } from './program.js';
+import {
+  type LinkPlan,
+  leadOf,
+  type Op,
+  type Program,
+  type Reaction,
+  type Step,
+  targetOf,
+} from './program.js';
 import { OwnError, Promises, signatureOf } from './promises.js';
 import { RawPeer } from './raw.js';
 import { ServerHost } from './server-host.js';
@@ -126,7 +133,7 @@ export class World {
   /** Makes all connections, and schedules the steps. */
   start(): void {
     for (const link of this.links) this.#connect(link);
-    let at = 0;
+    let at = leadOf(this.program);
     let tick: Step[] = [];
     for (const step of this.program.steps) {
       if (step.wait > 0) {
@@ -141,7 +148,7 @@ export class World {
 
   /** When the last step is done. */
   get duration(): number {
-    return this.program.steps.reduce((sum, { wait }) => sum + wait, 0);
+    return this.program.steps.reduce((sum, { wait }) => sum + wait, leadOf(this.program));
   }
 
   /** A connection of the library exists for `end`: watches it, and lets its application begin. */
@@ -152,7 +159,7 @@ export class World {
     for (const event of ['ping', 'pong', 'drain'] as const) {
       ws.on(event, () => {
         this.trace(end, event);
-        if (end.info !== null) this.report('event after close', event);
+        this.checkEvent(end, event);
         return this.react(end, event);
       });
     }
@@ -176,6 +183,12 @@ export class World {
       this.trace(end, `closed ${info.code}`);
     });
     return application;
+  }
+
+  /** Nothing is emitted after `close`, and of what was received nothing after `terminate()`. */
+  checkEvent(end: End, event: 'message' | 'ping' | 'pong' | 'drain'): void {
+    if (end.info !== null) this.report('event after close', event);
+    else if (end.terminated) this.report('event after terminate()', event);
   }
 
   /** Does what the program wants from inside of a callback; throws what it throws. */
@@ -300,7 +313,6 @@ export class World {
 
   #failed(end: End, error: Error): void {
     end.failure ??= error;
-    const { state } = end.lifeCycle;
     const { code } = error as { code?: unknown };
     if ('closeCode' in error) {
       end.lifeCycle.on('violation');
@@ -311,7 +323,7 @@ export class World {
     } else if (code === 'ERR_SEND_QUEUE_FULL') end.lifeCycle.on('queue full');
     else if (error.name === 'TimeoutError') {
       end.lifeCycle.on('keepalive timeout');
-      const why = state === 'open' ? isAlive(this, end) : null;
+      const why = end.signOfLife;
       if (why !== null) this.report('liveness', `a healthy peer was killed: ${why}`);
     }
   }
