@@ -116,7 +116,7 @@ export const handshakePlantings: readonly Fault[] = [
     'X-28',
     'a deadline counts before what has arrived is read',
     'deadline.ts',
-    'immediate = setImmediate(expired);',
+    'immediate = setImmediate(() => {\n      immediate = setImmediate(expired);\n    });',
     'expired();',
   ),
   fault(

@@ -42,7 +42,7 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'sending/sender.ts',
-        'else if (this.#queue.close(error, close)) this.#rejectWaiting(error);',
+        'else if (this.#queue.close(error, close)) this.#waits?.reject(error);',
         'else this.#queue.add({ size: 0, start: close });',
       ),
     ],
@@ -204,7 +204,7 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-28',
     what: 'a Pong that has arrived while this process stood still is not read before the peer is lost',
-    edits: [edit('heartbeat.ts', 'setImmediate(checkLost, this);', 'checkLost(this);')],
+    edits: [edit('heartbeat.ts', 'afterPolls(checkLost, this);', 'checkLost(this);')],
   },
   {
     name: 'X-29',

@@ -36,6 +36,9 @@ export class Application {
   /** Does one operation; only `throw` throws. */
   perform(operation: Op): void {
     this.#world.trace(this.end, operation.op);
+    this.end.aborts ||=
+      ['abortWriter', 'sendStream', 'throw'].includes(operation.op) ||
+      (operation.op === 'send' && operation.carrier === 'broken blob');
     switch (operation.op) {
       case 'send':
         this.#send(operation);

@@ -148,9 +148,10 @@ export async function take(world: World, end: End, message: MessageReader, how?:
     world.trace(end, `read ${method} ${slot.type} ${slot.data?.length ?? 'left'}`);
   } catch (error) {
     world.trace(end, `read ${method} ${signatureOf(error)}`);
-    if (!isLawful(error)) {
-      if (slot.interrupted) world.report('receive', ENDED, String(error));
-      else world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
+    const discarded = (error as { code?: unknown }).code === 'ERR_CONSUMPTION';
+    if (slot.interrupted && (discarded || !isLawful(error))) world.report('receive', ENDED, String(error));
+    else if (!isLawful(error)) {
+      world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
     }
   } finally {
     end.reading.delete(slot);

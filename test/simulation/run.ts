@@ -235,8 +235,10 @@ function checkEnd(world: World, end: End): void {
   if (info.wasClean && (peerCode === undefined || end.output.tap.close === null)) {
     report('code', 'clean without both Close frames', `${end.name} ${info.code}`);
   }
-  // A message that was aborted closes the connection with 1011, as this side's own close() does
-  const aborted = end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011;
+  // A message that was aborted closes the connection with 1011, as this side's own close() does; that may not leave
+  const aborted =
+    end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011 ||
+    (end.aborts && !end.resetOpen && info.code === 1006);
   if (left || aborted || !isConsuming(end) || end.closedAt !== null) return;
   if (end.received.length < end.arrived) {
     report(

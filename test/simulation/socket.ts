@@ -54,11 +54,6 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
     return this.output.tap.size + this.writableLength;
   }
 
-  /** Bytes of a write wait for the kernel to have room. */
-  get stalled(): boolean {
-    return this.#waiting !== null;
-  }
-
   setTimeout(): this {
     return this;
   }
