@@ -194,7 +194,7 @@ test('[X-26] 200 opening handshakes while connections stream without end to fast
 });
 
 describe('[X-35] thousands of connections of one server', () => {
-  const COUNT = 19_000;
+  const COUNT = 10_000;
 
   /** Connections in memory, made by a server. */
   async function fill(server: WebSocketServer): Promise<void> {
