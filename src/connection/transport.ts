@@ -213,7 +213,9 @@ function onData(this: Duplex, chunk: Buffer): void {
 }
 
 function onEnd(this: Duplex): void {
-  (this as Owned)[kLife].receiver.end();
+  const { receiver, transport } = (this as Owned)[kLife];
+  // Some streams end after they were given up as closed
+  if (!transport.gone) receiver.end();
 }
 
 function onError(this: Duplex, error: Error): void {
