@@ -45,6 +45,13 @@ function programOf(...steps: readonly Step[]): Program {
   return { cost: 0, pool: 0, links: [link], steps };
 }
 
+/** Its server asks for its messages one by one. */
+function receiving(...steps: readonly Step[]): Program {
+  const { links, ...program } = programOf(...steps);
+  const consumer = { ...quietSide.consumer, mode: 'receive' as const };
+  return { ...program, links: links.map((link) => ({ ...link, a: { ...link.a, consumer } })) };
+}
+
 async function findingsWith(library: Partial<Library>, program: Program): Promise<string[]> {
   broken = library;
   laboratory.renew();
@@ -244,6 +251,71 @@ describe('the checks find', () => {
       ),
       once,
       'end: not closed in time (closing)',
+    ],
+    [
+      'what is emitted after terminate()',
+      breaking(
+        (base) =>
+          class extends base {
+            override terminate(): void {
+              super.terminate();
+              this.emit('pong', Buffer.alloc(0));
+            }
+          },
+      ),
+      programOf(step('a', { op: 'terminate' })),
+      'event after terminate(): pong',
+    ],
+    [
+      'a peer that is lost to keepalive, though it was heard',
+      breaking(
+        (base) =>
+          class extends base {
+            override pong(): void {
+              super.terminate();
+              this.emit('error', Object.assign(new Error('broken'), { name: 'TimeoutError' }));
+            }
+          },
+      ),
+      programOf(step('a', { op: 'pong' })),
+      'liveness: a healthy peer was killed: bytes arrived',
+    ],
+    [
+      'a message that is lost with a reset, after it was read',
+      breaking(
+        (base) =>
+          class extends base {
+            constructor(...given: ConstructorParameters<typeof base>) {
+              super(...given);
+              const emit = this.emit.bind(this) as (...event: readonly unknown[]) => boolean;
+              this.emit = ((...event: readonly unknown[]) =>
+                event[0] === 'message' || emit(...event)) as typeof this.emit;
+            }
+          },
+      ),
+      programOf(step('b', hello), step('b', { op: 'reset', lossy: false }, 10)),
+      'lost: messages that had arrived were not delivered',
+    ],
+    [
+      'reading that is ended by the next receive()',
+      breaking(
+        (base) =>
+          class extends base {
+            #last: Awaited<ReturnType<typeof base.prototype.receive>> = null;
+            override async receive(): ReturnType<typeof base.prototype.receive> {
+              this.#last?.cancel();
+              this.#last = await super.receive();
+              return this.#last;
+            }
+          },
+      ),
+      receiving(
+        step('b', { op: 'createWriter', type: 'binary' }),
+        step('b', { op: 'write', size: 300, awaited: true }),
+        step('a', { op: 'receive', awaited: true, abort: -1 }, 20),
+        step('b', { op: 'endWriter', awaited: true }, 20),
+      ),
+      'receive: a message was not read to its end, as receive() was called',
     ],
   ])('%s', async (_name, library, program, finding) => {
     await laboratory.run(programOf());
