@@ -228,6 +228,28 @@ describe('[X-35] thousands of connections of one server', () => {
     return server;
   }
 
+  test('[X-35] one message each, where a write takes a tenth of a millisecond: spread over turns', async () => {
+    let written = 0;
+    class Busy extends FastReader {
+      override _write(chunk: Buffer, encoding: string, callback: () => void): void {
+        for (const began = performance.now(); performance.now() - began < 0.1; );
+        written++;
+        super._write(chunk, encoding, callback);
+      }
+    }
+    const all = Array.from({ length: 400 }, () => open(new Busy(), 'server'));
+    await turns(3);
+    for (const ws of all) ws.send('to all');
+    let most = 0;
+    for (let last = 0; written < all.length; last = written) {
+      await turns(1);
+      most = Math.max(most, written - last);
+    }
+    expect(most).toBeLessThan(150);
+    for (const ws of all) ws.terminate();
+    await Promise.all(all.map((ws) => ws.closed));
+  });
+
   test('[X-35] a beat of keepalive, a broadcast, close(): no stall over 20 ms', {
     timeout: 60_000,
   }, async () => {
