@@ -15,7 +15,7 @@
  *     failure          FAILING      FAILING        -           -           stop                      -
  *     sourceFailure    FAILING      FAILING        -           -           -                         -
  *     writerAborted    CLOSING      Close is next  -           -           -                         -
- *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed,  -
+ *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed,  x
  *                                                                          and no whole message is being read
  *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
  *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             -

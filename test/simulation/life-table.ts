@@ -18,7 +18,7 @@ const table: Readonly<Record<string, string>> = {
   failure: '     o o - - o -',
   sourceFailure: 'o o - - - -',
   writerAborted: 'o - - - - -',
-  inputHandled: 'o o o o o -',
+  inputHandled: 'o o o o o x',
   socketError: ' o o o o - -',
   socketClosed: 'o o o o o -',
   lost: '        o - - - - -',
