@@ -200,7 +200,9 @@ describe('sluice connect', () => {
     });
     const client = start(['connect', big.url]);
     expect(await client.code).toBe(3);
-    expect(client.err()).toContain('sluice connect: Received a message over the limit: 17825792 bytes, of at most 16777216');
+    expect(client.err()).toContain(
+      'sluice connect: Received a message over the limit: 17825792 bytes, of at most 16777216',
+    );
     const quiet = await serve((ws) => ws.resume());
     const failing = start(['connect', quiet.url]);
     while (!failing.err().includes('connected')) await new Promise((resolve) => setImmediate(resolve));
