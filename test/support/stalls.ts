@@ -1,7 +1,7 @@
 /**
  * How long one turn of the event loop takes, on a machine that does other things as well.
  *
- *     time of a turn = the smaller of wall clock and CPU time of this process, without pauses of the garbage collector
+ *     time of a turn = the wall clock without pauses of the garbage collector, at most CPU time of this process
  *
  * While another process has the core, the wall clock goes on and CPU time does not; while the thread pool works, CPU
  * time counts twice and the wall clock does not. How long a collection pauses depends on all that the process keeps,
@@ -16,9 +16,12 @@ export const MAX_STALL = 20;
 
 const MAX_ATTEMPTS = 25;
 
-interface Turn {
+interface Span {
   readonly began: number;
   readonly ended: number;
+}
+
+interface Turn extends Span {
   readonly cpu: number;
 }
 
@@ -34,6 +37,8 @@ export async function longestStall(work: () => Promise<unknown>, onTurn?: () => 
   const observer = new PerformanceObserver((list) => pauses.push(...list.getEntries()));
   observer.observe({ entryTypes: ['gc'] });
   const long: Turn[] = [];
+  // What was made before is not collected meanwhile
+  globalThis.gc!();
   let began = performance.now();
   let cpu = cpuTime();
   let going = true;
@@ -55,16 +60,30 @@ export async function longestStall(work: () => Promise<unknown>, onTurn?: () => 
     await turns(3);
     observer.disconnect();
   }
+  const collecting = merged(pauses);
   return Math.max(
     0,
-    ...long.map((turn) => {
-      const paused = pauses.reduce((sum, { startTime, duration }) => {
-        const overlap = Math.min(turn.ended, startTime + duration) - Math.max(turn.began, startTime);
-        return sum + Math.max(0, overlap);
-      }, 0);
-      return Math.min(turn.ended - turn.began, turn.cpu) - paused;
-    }),
+    ...long.map((turn) => Math.min(turn.ended - turn.began - overlap(turn, collecting), turn.cpu)),
   );
+}
+
+/** The spans without overlaps: one collection is reported as several, of which some contain others. */
+function merged(entries: readonly { readonly startTime: number; readonly duration: number }[]): Span[] {
+  const spans: { began: number; ended: number }[] = [];
+  for (const { startTime, duration } of entries.toSorted((a, b) => a.startTime - b.startTime)) {
+    const last = spans.at(-1);
+    if (last === undefined || startTime > last.ended)
+      spans.push({ began: startTime, ended: startTime + duration });
+    else last.ended = Math.max(last.ended, startTime + duration);
+  }
+  return spans;
+}
+
+/** How much of a turn lies in the spans. */
+function overlap(turn: Span, spans: readonly Span[]): number {
+  return spans.reduce((sum, { began, ended }) => {
+    return sum + Math.max(0, Math.min(turn.ended, ended) - Math.max(turn.began, began));
+  }, 0);
 }
 
 /** Milliseconds that `work` takes: the smaller of wall clock and CPU time of this process. */
