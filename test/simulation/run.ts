@@ -238,7 +238,7 @@ function checkEnd(world: World, end: End): void {
   // A message that was aborted closes the connection with 1011, as this side's own close() does; that may not leave
   const aborted =
     end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011 ||
-    (end.aborts && !end.resetOpen && info.code === 1006);
+    (end.aborts && !end.resetOpen && !info.wasClean);
   if (left || aborted || !isConsuming(end) || end.closedAt !== null) return;
   if (end.received.length < end.arrived) {
     report(
