@@ -8,6 +8,7 @@ export type { ConnectOptions } from './client/options.js';
 export type {
   ConnectionEvents,
   ConnectionInit,
+  ConnectionStats,
   PingOptions,
   SendOptions,
   SendStreamOptions,
@@ -52,7 +53,13 @@ export type {
 } from './protocol/extension.js';
 export type { PreparedMessage } from './protocol/prepared-message.js';
 export { accept, isUpgrade } from './server/accept.js';
-export type { AcceptOptions, Authentication } from './server/accept-options.js';
+export type { AcceptOptions } from './server/accept-options.js';
+export type {
+  Acceptance,
+  Authenticate,
+  Authentication,
+  AuthenticationContext,
+} from './server/authentication.js';
 export type { BroadcastOptions, BroadcastResult } from './server/broadcast-options.js';
 export type { HttpServer } from './server/dispatcher.js';
 export type { RequestContext } from './server/request-context.js';

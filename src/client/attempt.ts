@@ -12,13 +12,16 @@ import {
   requestFields,
 } from '../handshake/client-handshake.js';
 import type { HeaderRecord } from '../handshake/fields.js';
-import type { WebSocketUri } from '../handshake/uri.js';
+import { formatUri, type WebSocketUri } from '../handshake/uri.js';
 import type { ResolvedConnectOptions } from './options.js';
 
 /** The server switched protocols: the socket, and what was read after the response. */
 export interface Switched extends Agreement {
   readonly socket: Duplex;
   readonly head: Buffer;
+  /** The URL that was asked for, and the header fields of the response. */
+  readonly url: string;
+  readonly headers: http.IncomingHttpHeaders;
 }
 
 /** Bytes of the body of a refusal that are kept. */
@@ -71,8 +74,9 @@ export function attempt(
     request.on('upgrade', (response, socket, head) => {
       signal.removeEventListener('abort', aborted);
       try {
-        const { statusCode: status = 0, rawHeaders } = response;
-        resolve({ ...checkResponse({ status, rawHeaders }, offer), socket, head });
+        const { headers, statusCode: status = 0, rawHeaders } = response;
+        const agreement = checkResponse({ status, rawHeaders }, offer);
+        resolve({ ...agreement, socket, head, url: formatUri(uri), headers });
       } catch (error) {
         socket.on('error', () => {}).destroy();
         reject(error);

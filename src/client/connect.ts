@@ -16,6 +16,8 @@ import { follow } from './redirect.js';
  * sent; with a `HandshakeError` when the server refuses or cannot be reached, a `TimeoutError` after
  * `handshakeTimeout`, the reason of `signal` when that aborts.
  *
+ * @typeParam Data - what the application keeps in `ws.data`
+ *
  * @example
  * ```ts
  * const ws = await connect('wss://example.com/feed', { subprotocols: ['v2'] });
@@ -23,7 +25,10 @@ import { follow } from './redirect.js';
  * for await (const message of ws) console.log(await message.text());
  * ```
  */
-export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<WebSocketConnection> {
+export async function connect<Data = unknown>(
+  url: string | URL,
+  options: ConnectOptions = {},
+): Promise<WebSocketConnection<Data>> {
   const resolved = resolveConnectOptions(options);
   const uri = parseUri(url);
   const { signal, handshakeTimeout, connection } = resolved;
@@ -34,20 +39,24 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
     controller.abort(new TimeoutError(`The opening handshake took more than ${handshakeTimeout} ms`));
   });
   try {
-    const { socket, head, subprotocol, extensions } = await follow(
-      String(url),
-      uri,
-      resolved,
-      controller.signal,
-    );
+    const {
+      extensions,
+      head,
+      headers,
+      socket,
+      subprotocol,
+      url: opened,
+    } = await follow(String(url), uri, resolved, controller.signal);
     if (socket instanceof Socket) socket.setTimeout(0).setNoDelay(true);
     try {
-      return new WebSocketConnection(socket, {
+      return new WebSocketConnection<Data>(socket, {
         role: 'client',
         options: connection,
         subprotocol,
         extensions,
         head,
+        url: opened,
+        responseHeaders: headers,
       });
     } catch (error) {
       socket.on('error', () => {}).destroy();

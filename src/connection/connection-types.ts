@@ -9,9 +9,10 @@ import type { MessageType } from './receiving/message-reader.js';
 export interface ConnectionEvents {
   /**
    * A whole message: a string if it is text, else a view of the receive buffer, valid for as long as it is
-   * held, and pinning that buffer for that time. The first listener decides how messages are consumed.
+   * held, and pinning that buffer for that time. The first listener decides how messages are consumed. In
+   * TypeScript a test of `type` narrows `data`.
    */
-  message: [data: string | Buffer, type: MessageType];
+  message: [data: string, type: 'text'] | [data: Buffer, type: 'binary'];
   /** A Ping came, and was answered. */
   ping: [payload: Buffer];
   /** A Pong came. */
@@ -24,8 +25,20 @@ export interface ConnectionEvents {
   error: [error: Error];
 }
 
+/** What a connection has sent and received, in messages and bytes; see `WebSocketConnection.stats`. */
+export interface ConnectionStats {
+  /** Messages that were delivered whole. */
+  readonly messagesReceived: number;
+  /** Messages that were framed whole. */
+  readonly messagesSent: number;
+  /** Bytes of payload that were delivered, after decompression. */
+  readonly bytesReceived: number;
+  /** Bytes of payload that were framed, counted before compression. */
+  readonly bytesSent: number;
+}
+
 /** What a `WebSocketConnection` is made with, behind the opening handshake. */
-export interface ConnectionInit {
+export interface ConnectionInit<Data = unknown> {
   readonly role: Role;
   readonly options: ResolvedConnectionOptions;
   /** The negotiated subprotocol; none by default. */
@@ -34,6 +47,12 @@ export interface ConnectionInit {
   readonly extensions?: readonly Extension[];
   /** Bytes that were read behind the handshake. */
   readonly head?: Uint8Array;
+  /** The URL of the connection. Default: an empty string. */
+  readonly url?: string;
+  /** Header fields of the response, on a client. Default: undefined. */
+  readonly responseHeaders?: Readonly<Record<string, string | string[] | undefined>>;
+  /** What `ws.data` is at first. Default: undefined. */
+  readonly data?: Data;
 }
 
 /** Options of `send()`. */

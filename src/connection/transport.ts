@@ -25,6 +25,14 @@ const kLife = Symbol('lifecycle');
 
 type Owned = Duplex & { [kLife]: Lifecycle };
 
+/** Where a stream comes from and leads to, as a `net.Socket` says it; undefined where it does not. */
+export interface Addresses {
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+}
+
 /** Reads and writes one stream. Its listeners are shared by all connections: none is made for each. */
 export class Transport {
   /** Writes given to the stream, and how many of them have been flushed, since the beginning. */
@@ -46,6 +54,7 @@ export class Transport {
   #stalledAt = 0;
   #ending = false;
   #lingering = 0;
+  #addresses: Addresses | null = null;
   readonly #stream: Duplex;
   readonly #life: Lifecycle;
 
@@ -70,6 +79,17 @@ export class Transport {
   /** Bytes of this connection that are not flushed. */
   get pending(): number {
     return this.#stalled ? this.#stream.writableLength + this.#restSize : this.#restSize;
+  }
+
+  /**
+   * Read on first use: to have them takes two system calls, and 200 bytes that the socket keeps for good. A closed
+   * socket has none, so that they are read as well when the stream is about to be closed. Nothing announces a reset.
+   */
+  get addresses(): Addresses {
+    if (this.#addresses !== null) return this.#addresses;
+    const addresses = addressesOf(this.#stream);
+    if (addresses.localAddress !== undefined) this.#addresses = addresses;
+    return addresses;
   }
 
   /** Bytes can still be sent. */
@@ -128,6 +148,7 @@ export class Transport {
   /** Ends this side once everything is flushed (FIN). */
   end(): void {
     this.#ending = true;
+    void this.addresses;
     if (this.#restSize === 0 && !this.#stream.writableEnded) this.#stream.end();
   }
 
@@ -135,6 +156,7 @@ export class Transport {
   destroy(): void {
     this.#rest = null;
     this.#restSize = 0;
+    void this.addresses;
     this.#stream.destroy();
   }
 
@@ -208,12 +230,24 @@ function now(): number {
   return Math.round(performance.now());
 }
 
+function addressesOf(stream: Duplex): Addresses {
+  try {
+    const { remoteAddress, remotePort, localAddress, localPort } = stream as Duplex & Addresses;
+    return { remoteAddress, remotePort, localAddress, localPort };
+  } catch {
+    // Such as the socket of an HTTP/2 session that is closed
+    return { remoteAddress: undefined, remotePort: undefined, localAddress: undefined, localPort: undefined };
+  }
+}
+
 function onData(this: Duplex, chunk: Buffer): void {
   (this as Owned)[kLife].onData(chunk);
 }
 
 function onEnd(this: Duplex): void {
   const { receiver, transport } = (this as Owned)[kLife];
+  // A socket that is not half-open closes itself now
+  void transport.addresses;
   // Some streams end after they were given up as closed
   if (!transport.gone) receiver.end();
 }

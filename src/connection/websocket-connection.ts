@@ -7,16 +7,10 @@ import { checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import type { CloseInfo } from '../protocol/closing-handshake.js';
-import type { Role } from '../protocol/endpoint.js';
 import { Opcode } from '../protocol/opcode.js';
 import { PreparedMessage } from '../protocol/prepared-message.js';
-import type {
-  ConnectionEvents,
-  ConnectionInit,
-  PingOptions,
-  SendOptions,
-  SendStreamOptions,
-} from './connection-types.js';
+import { ConnectionProperties, setLifeOf } from './connection-properties.js';
+import type { ConnectionInit, PingOptions, SendOptions, SendStreamOptions } from './connection-types.js';
 import { handled } from './handled.js';
 import { Life } from './life.js';
 import { Lifecycle } from './lifecycle.js';
@@ -45,42 +39,16 @@ export let onListenerRejection: (ws: WebSocketConnection, report: (error: Error)
  * false once the connection is closing, calls that wait reject with a {@link ConnectionClosedError}. Listeners may
  * be async. One that rejects because its own connection ended is ignored; any other rejection closes the connection
  * with 1011, and is emitted as `error` on the server, or here for a client.
+ *
+ * @typeParam Data - what the application keeps in `data`
  */
-export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
-  /** The negotiated subprotocol (RFC 6455 §1.9), or an empty string. */
-  readonly subprotocol: string;
-  /** The name of the negotiated extension (RFC 6455 §9.1), or an empty string. */
-  readonly extensions: string;
+export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Data> {
   readonly #life: Lifecycle;
   #reportRejection: ((error: Error) => void) | null = null;
 
-  constructor(stream: Duplex, init: ConnectionInit) {
-    super({ captureRejections: true });
-    const { subprotocol = '', extensions = [] } = init;
-    if (extensions.length > 1) throw new TypeError('Tried to use several extensions on one connection');
-    this.subprotocol = subprotocol;
-    this.extensions = extensions[0]?.name ?? '';
+  constructor(stream: Duplex, init: ConnectionInit<Data>) {
+    super(init);
     this.#life = new Lifecycle(stream, this, init);
-  }
-
-  get role(): Role {
-    return this.#life.endpoint.role;
-  }
-
-  /** `open`, then `closing` from the first Close frame or failure on, then `closed` with the socket. */
-  get state(): 'open' | 'closing' | 'closed' {
-    const { state } = this.#life;
-    return state === Life.Open ? 'open' : state === Life.Closed ? 'closed' : 'closing';
-  }
-
-  /** Bytes that were sent and have not left for the system's buffers yet, frame headers included. */
-  get bufferedAmount(): number {
-    return this.#life.sender.bufferedAmount;
-  }
-
-  /** Milliseconds of the last round trip of a Ping, keepalive's or `ping()`'s; NaN before the first. */
-  get latency(): number {
-    return this.#life.pings.latency;
   }
 
   /**
@@ -261,6 +229,7 @@ export class WebSocketConnection extends EventEmitter<ConnectionEvents> {
   }
 
   static {
+    setLifeOf((ws: WebSocketConnection) => ws.#life);
     isEndOf = (ws, error) => ws.#life.reason.includes(error);
     onListenerRejection = (ws, report) => {
       ws.#reportRejection = report;

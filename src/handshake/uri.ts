@@ -64,6 +64,13 @@ export function parseUri(url: string | URL): WebSocketUri {
   };
 }
 
+/** The URL that the parts are of, without credentials and with the scheme of a WebSocket. */
+export function formatUri({ host, resource, secure, socketPath }: WebSocketUri): string {
+  const scheme = secure ? 'wss' : 'ws';
+  if (socketPath === undefined) return `${scheme}://${host}${resource}`;
+  return `${scheme}+unix:${socketPath.split('/').map(encodeURIComponent).join('/')}:${resource}`;
+}
+
 function unixSocket(parsed: URL, secure: boolean): WebSocketUri {
   const colon = parsed.pathname.indexOf(':');
   const end = colon === -1 ? parsed.pathname.length : colon;

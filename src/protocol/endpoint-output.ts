@@ -20,6 +20,9 @@ export class EndpointOutput {
    * several Pings only the latest is answered.
    */
   congested = false;
+  /** Messages that were framed whole, and bytes of payload that were framed, counted before compression. */
+  messagesSent = 0;
+  bytesSent = 0;
   protected readonly masks: boolean;
   protected readonly extension: Extension | null;
   /** The payload of the latest Ping that arrived while congested. */
@@ -82,6 +85,7 @@ export class EndpointOutput {
     const append = (frame: Buffer): undefined => {
       if (encodes) encoder.sentShared?.(message.bytes);
       this.#writer.raw(frame);
+      this.#count(FIN, message.bytes.length);
     };
     const frame = encodes ? message.encodedFrame(key!, this.extension!) : message.frame;
     return frame instanceof Promise ? this.#later(frame, append) : append(frame);
@@ -183,17 +187,30 @@ export class EndpointOutput {
   }
 
   #write(first: number, data: string | Uint8Array): undefined {
-    if (typeof data === 'string') this.#writer.text(first, data);
-    else this.#writer.frame(first, data);
+    if (typeof data === 'string') this.#count(first, this.#writer.text(first, data));
+    else this.#writeEncoded(first, data, data.length);
+  }
+
+  /** Frames what was made of a payload of `size` bytes. */
+  #writeEncoded(first: number, encoded: Uint8Array, size: number): undefined {
+    this.#writer.frame(first, encoded);
+    this.#count(first, size);
+  }
+
+  /** A message, or one fragment of it, is framed. */
+  #count(first: number, size: number): void {
+    this.bytesSent += size;
+    if (first >= FIN) this.messagesSent++;
   }
 
   #encode(first: number, bytes: Uint8Array, fin: boolean): Promise<void> | undefined {
+    const { length } = bytes;
     const payload = this.extension!.encoder.encode(bytes, fin);
     const later = payload instanceof Promise;
     // An encoder may return its input, and a large payload is sent by reference
     if (later || payload.buffer === bytes.buffer) releaseTextBytes();
-    if (!later) return this.#write(first, payload);
-    return this.#later(payload, (encoded) => this.#write(first, encoded));
+    if (!later) return this.#writeEncoded(first, payload, length);
+    return this.#later(payload, (encoded) => this.#writeEncoded(first, encoded, length));
   }
 
   /** Appends what an extension works on, unless the end comes first; no other message may be sent before. */

@@ -88,13 +88,14 @@ export class FrameWriter {
     this.#finish(at, at + length);
   }
 
-  /** Appends a frame with the UTF-8 bytes of `text`. */
-  text(first: number, text: string): void {
-    if (text.length <= SHORT_TEXT && this.#shortText(first, text)) return;
+  /** Appends a frame with the UTF-8 bytes of `text`; returns how many these are. */
+  text(first: number, text: string): number {
+    if (text.length <= SHORT_TEXT && this.#shortText(first, text)) return text.length;
     const size = Buffer.byteLength(text);
     const at = this.#header(first, size, size);
     this.#block.write(text, at, size);
     this.#finish(at, at + size);
+    return size;
   }
 
   /**

@@ -17,14 +17,14 @@ import type { Rejection } from '../handshake/server-handshake.js';
 import { checkSubprotocols, type SubprotocolChoice } from '../handshake/subprotocol.js';
 import { checkNumber } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
-import type { RequestContext } from './request-context.js';
+import type { Authenticate } from './authentication.js';
 
-/** What {@link AcceptOptions.authenticate} decides: nothing or `true` accepts, `false` is 401. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing accepts.
-export type Authentication = Rejection | boolean | undefined | void;
-
-/** Options of {@link accept}. */
-export interface AcceptOptions extends ConnectionOptions {
+/**
+ * Options of {@link accept}.
+ *
+ * @typeParam Data - what `authenticate` puts into `ws.data`
+ */
+export interface AcceptOptions<Data = unknown> extends ConnectionOptions {
   /** Which web pages may connect (RFC 6455 §10.2). Default: those of the server's own origin. */
   readonly origins?: OriginPolicy<IncomingMessage>;
   /**
@@ -46,14 +46,27 @@ export interface AcceptOptions extends ConnectionOptions {
   /** More header fields of the 101 response. */
   readonly headers?: HeaderRecord | ((request: IncomingMessage) => HeaderRecord);
   /**
-   * Decides whether the request is accepted, after all other checks. It can answer any HTTP status with a
-   * {@link Rejection}; what it throws is answered with 500. `signal` is aborted when the time is over, the
-   * peer has closed or reset its connection, or the server closes.
+   * Decides whether the request is accepted, after all other checks (§4.2.2 item 4). `true` accepts; so does
+   * `{ data, maxMessageSize }`, either of which may be left out: `ws.data`, and the option `maxMessageSize` of
+   * this connection alone, in bytes. `false` refuses with 401, a {@link Rejection} with any HTTP status. What
+   * it throws is answered with 500, and so is any other result, also none: a forgotten `return` accepts
+   * nobody. The `cause` of the `HandshakeError` is that error, else a TypeError or RangeError. `signal` is
+   * aborted when the time is over, the peer has closed or reset its connection, or the server closes.
+   * Default: every request is accepted.
+   *
+   * @example
+   * ```ts
+   * const server = new WebSocketServer<User>({
+   *   port: 8080,
+   *   async authenticate(request, { cookies, signal }) {
+   *     const user = await findUser(cookies['sid'], { signal });
+   *     return user !== null && { data: user, maxMessageSize: 1024 };
+   *   },
+   * });
+   * server.on('connection', (ws) => console.log(ws.data?.name));
+   * ```
    */
-  readonly authenticate?: (
-    request: IncomingMessage,
-    context: Pick<RequestContext, 'url' | 'params' | 'cookies'> & { readonly signal: AbortSignal },
-  ) => Authentication | Promise<Authentication>;
+  readonly authenticate?: Authenticate<Data>;
   /**
    * Rewrites the answer of a refusal, such as its body or its header fields; nothing returned leaves it as it
    * is. What it throws is answered with 500.

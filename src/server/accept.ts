@@ -34,7 +34,7 @@ import { RequestContext } from './request-context.js';
 const kUpgraded = Symbol('upgraded');
 
 /** The connection, or why there is none. */
-export type UpgradeResult = WebSocketConnection | HandshakeError;
+export type UpgradeResult<Data = unknown> = WebSocketConnection<Data> | HandshakeError;
 
 type Marked = Duplex & { [kUpgraded]?: boolean };
 
@@ -61,18 +61,19 @@ export function isUpgraded(socket: Duplex): boolean {
  * });
  * ```
  *
+ * @typeParam Data - what `authenticate` puts into `ws.data`
  * @throws HandshakeError when the request was refused; the peer has been answered then, and the socket is
  *   closed. Its `status` is 0 when the peer was gone before it could be answered, or the socket was upgraded
  *   already.
  * @throws TypeError or RangeError for an option that is wrong; the peer is answered with 500. TypeError for
  *   an argument that is no request, socket or head.
  */
-export async function accept(
+export async function accept<Data = unknown>(
   request: IncomingMessage,
   socket: Duplex,
   head: Uint8Array,
-  options: AcceptOptions = {},
-): Promise<WebSocketConnection> {
+  options: AcceptOptions<Data> = {},
+): Promise<WebSocketConnection<Data>> {
   checkUpgrade(request, socket, head);
   let resolved: ResolvedAcceptOptions;
   try {
@@ -85,7 +86,8 @@ export async function accept(
   const context = new RequestContext(request, resolved.trustProxy);
   const result = await upgrade({ request, socket, head, options: resolved, context });
   if (result instanceof HandshakeError) throw result;
-  return result;
+  // Its data is what `authenticate` of these options returned
+  return result as WebSocketConnection<Data>;
 }
 
 /** Throws a TypeError unless the arguments are those of an `upgrade` event. */
@@ -159,15 +161,18 @@ const pipelined: Rejection = { status: 400, body: 'Expected no request in front 
 
 function open(asked: UpgradeRequest, outcome: Outcome): UpgradeResult {
   if ('status' in outcome) return refuseRequest(asked, outcome);
-  const { socket, head, options } = asked;
+  const { socket, head, options, context } = asked;
   // The peer has gone meanwhile
   if (!socket.writable) return refuse(socket, { status: 503 });
-  const { agreed, early } = outcome;
+  const { acceptance, agreed, early, host } = outcome;
+  const { data, maxMessageSize } = acceptance;
   let connection: WebSocketConnection;
   try {
     connection = new WebSocketConnection(socket, {
       role: 'server',
-      options: options.connection,
+      options: maxMessageSize === undefined ? options.connection : { ...options.connection, maxMessageSize },
+      data,
+      url: context.href(host),
       subprotocol: agreed.subprotocol,
       extensions: agreed.extensions,
       head: early.length === 0 ? head : Buffer.concat([head, ...early]),
@@ -197,7 +202,7 @@ function refuseRequest(
   }
 }
 
-type Outcome = Rejection | { readonly agreed: SwitchingProtocols; readonly early: readonly Buffer[] };
+type Outcome = Rejection | (Admission & { readonly agreed: SwitchingProtocols; readonly host: string });
 
 /**
  * All that is decided before a byte is written, at once unless the application takes its time; throws only
@@ -232,7 +237,7 @@ function agree(
   const subprotocol = chooseSubprotocol(handshake.subprotocols, options.subprotocols, request);
   const headers = options.headers(request);
   const agreed = switchProtocols(handshake, { subprotocol, headers, extensions: options.extensions });
-  return { agreed, early: admission.early };
+  return { ...admission, agreed, host: handshake.host };
 }
 
 /** The head of a request of `node:http`. */

@@ -6,16 +6,18 @@ import { onAbort } from '../connection/abort.js';
 import { deadline } from '../deadline.js';
 import type { Rejection, ServerHandshake } from '../handshake/server-handshake.js';
 import type { ResolvedAcceptOptions } from './accept-options.js';
-import { answer } from './refuse.js';
+import { type Acceptance, authenticate } from './authentication.js';
 import { ownOriginsOf, type RequestContext } from './request-context.js';
 
-/** What the peer sent in front of the answer that let it in. */
+/** The request is let in. */
 export interface Admission {
+  /** What the peer sent in front of the answer. */
   readonly early: readonly Buffer[];
+  readonly acceptance: Acceptance;
 }
 
-/** Nothing was read. */
-const admitted: Admission = { early: [] };
+/** Nothing was read, and nobody was asked. */
+const admitted: Admission = { early: [], acceptance: {} };
 
 /**
  * Bytes that a peer may send in front of the answer before its socket is left unread, and a FIN unnoticed.
@@ -38,7 +40,7 @@ export function admit(
   return inTime(socket, options, async (signal) => {
     if ((await allowed) !== true)
       return { status: 403, body: `Origin ${origin} is not allowed at ${own[0]}` };
-    return signal.aborted ? undefined : authenticate(request, options, context, signal);
+    return signal.aborted ? {} : authenticate(options.authenticate, request, context, signal);
   });
 }
 
@@ -48,7 +50,7 @@ const closing = 'The server accepts no more connections';
 async function inTime(
   socket: Duplex,
   options: ResolvedAcceptOptions,
-  decide: (signal: AbortSignal) => Promise<Rejection | undefined>,
+  decide: (signal: AbortSignal) => Promise<Rejection | Acceptance>,
 ): Promise<Rejection | Admission> {
   const controller = new AbortController();
   let stop!: (body: string) => void;
@@ -65,8 +67,8 @@ async function inTime(
   const reading = readEarly(socket);
   const unlisten = onAbort(options.signal, () => stop(closing));
   try {
-    const rejection = await Promise.race([stopped, decide(controller.signal)]);
-    return rejection ?? { early: reading.early };
+    const decision = await Promise.race([stopped, decide(controller.signal)]);
+    return 'status' in decision ? decision : { early: reading.early, acceptance: decision };
   } finally {
     cancel();
     unlisten();
@@ -99,43 +101,6 @@ function readEarly(socket: Duplex): { readonly early: Buffer[]; stop(): Promise<
       return new Promise((resolve) => process.nextTick(resolve));
     },
   };
-}
-
-/** The parts of the request, parsed on first use there, and the signal. */
-class AuthenticationContext {
-  readonly signal: AbortSignal;
-  readonly #context: RequestContext;
-
-  constructor(context: RequestContext, signal: AbortSignal) {
-    this.#context = context;
-    this.signal = signal;
-  }
-
-  get url(): URL {
-    return this.#context.url;
-  }
-
-  get params(): RequestContext['params'] {
-    return this.#context.params;
-  }
-
-  get cookies(): RequestContext['cookies'] {
-    return this.#context.cookies;
-  }
-}
-
-async function authenticate(
-  request: IncomingMessage,
-  options: ResolvedAcceptOptions,
-  context: RequestContext,
-  signal: AbortSignal,
-): Promise<Rejection | undefined> {
-  if (options.authenticate === undefined) return undefined;
-  const result = await options.authenticate(request, new AuthenticationContext(context, signal));
-  if (result === undefined || result === true) return undefined;
-  const rejection = result === false ? { status: 401 } : result;
-  answer(rejection);
-  return rejection;
 }
 
 function ignore(): void {}

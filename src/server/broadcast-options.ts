@@ -5,14 +5,14 @@ import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { checkNames } from '../options.js';
 
 /** Options of `WebSocketServer.broadcast()`. */
-export interface BroadcastOptions extends SendOptions {
+export interface BroadcastOptions<Data = unknown> extends SendOptions {
   /**
    * A connection, or several, that the message is not sent to, such as the one that it came from. Default
    * none.
    */
   readonly except?: WebSocketConnection | Iterable<WebSocketConnection>;
   /** Whether the message is sent to a connection. Default: to all. */
-  readonly filter?: (ws: WebSocketConnection) => boolean;
+  readonly filter?: (ws: WebSocketConnection<Data>) => boolean;
 }
 
 /** What came of a broadcast, in connections. */
@@ -26,9 +26,9 @@ export interface BroadcastResult {
 const none: ReadonlySet<WebSocketConnection> = new Set();
 
 /** Checks the options; throws a TypeError by name. */
-export function resolveBroadcastOptions(options: BroadcastOptions): {
+export function resolveBroadcastOptions<Data>(options: BroadcastOptions<Data>): {
   readonly except: ReadonlySet<WebSocketConnection>;
-  readonly filter: BroadcastOptions['filter'];
+  readonly filter: BroadcastOptions<Data>['filter'];
 } {
   checkNames(options, ['type', 'compress', 'except', 'filter']);
   const { except, filter } = options;

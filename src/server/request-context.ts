@@ -9,6 +9,9 @@ import { Fields } from '../handshake/fields.js';
 import { isHost, ownOrigins } from '../handshake/origin.js';
 import { type PathParams, pathOf } from '../handshake/path.js';
 
+/** The last request's URL, as it was put together and as it was parsed; see {@link RequestContext.href}. */
+const last = { text: '', href: '' };
+
 const noParams: PathParams = Object.freeze(Object.create(null));
 
 /** URL, path parameters and cookies of an upgrade request; every part is parsed when it is first used. */
@@ -32,8 +35,21 @@ export class RequestContext {
    * where that is no host), so that it says nothing about who the peer is.
    */
   get url(): URL {
-    this.#url ??= this.#parseUrl();
+    this.#url ??= this.#parse(this.#text(new Fields(this.#request.rawHeaders).single('host') ?? ''));
     return this.#url;
+  }
+
+  /**
+   * @internal The text of {@link url} for a request with this field `Host`. Most connections of a server have
+   * the same one: it is parsed once, and they share the string.
+   */
+  href(host: string): string {
+    const text = this.#text(host);
+    if (text !== last.text) {
+      last.href = (this.#url ?? this.#parse(text)).href;
+      last.text = text;
+    }
+    return last.href;
   }
 
   /** The cookies, percent-decoded where that is possible; of one name the first. Without a prototype. */
@@ -42,18 +58,20 @@ export class RequestContext {
     return this.#cookies;
   }
 
-  #parseUrl(): URL {
-    const { url: target = '/', rawHeaders } = this.#request;
-    const [origin = ''] = ownOriginsOf(
-      this.#request,
-      new Fields(rawHeaders).single('host') ?? '',
-      this.#trustProxy,
-    );
+  /** The URL, unless its host is none. */
+  #text(field: string): string {
+    const [origin = ''] = ownOriginsOf(this.#request, field, this.#trustProxy);
     const host = origin.slice(origin.indexOf('://') + 3);
-    const resource = resourceOf(target);
-    const text = `${origin.startsWith('https') ? 'wss' : 'ws'}://${isHost(host) ? host : 'localhost'}${resource}`;
+    return `${origin.startsWith('https') ? 'wss' : 'ws'}://${isHost(host) ? host : 'localhost'}${this.#resource}`;
+  }
+
+  #parse(text: string): URL {
     // A port may be out of range, and much else be no host
-    return URL.canParse(text) ? new URL(text) : new URL(`ws://localhost${resource}`);
+    return URL.canParse(text) ? new URL(text) : new URL(`ws://localhost${this.#resource}`);
+  }
+
+  get #resource(): string {
+    return resourceOf(this.#request.url ?? '/');
   }
 }
 

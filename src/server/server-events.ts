@@ -6,11 +6,11 @@ import type { HandshakeError } from '../errors.js';
 import type { RequestContext } from './request-context.js';
 
 /** Events of `WebSocketServer` and their arguments. */
-export interface WebSocketServerEvents {
+export interface WebSocketServerEvents<Data = unknown> {
   /**
    * A connection is open. `context` has the URL, the parameters of the path, and the cookies of the request.
    */
-  connection: [ws: WebSocketConnection, request: IncomingMessage, context: RequestContext];
+  connection: [ws: WebSocketConnection<Data>, request: IncomingMessage, context: RequestContext];
   /** A request was refused, and has been answered. */
   rejected: [error: HandshakeError, request: IncomingMessage];
   /** With `port`: it can be connected to. */

@@ -9,8 +9,10 @@ import type { HttpServer } from './dispatcher.js';
 /**
  * Options of {@link WebSocketServer}: exactly one of `port`, `server` and `noServer`, and those of
  * `accept()`.
+ *
+ * @typeParam Data - what `authenticate` puts into `ws.data`
  */
-export interface WebSocketServerOptions extends AcceptOptions {
+export interface WebSocketServerOptions<Data = unknown> extends AcceptOptions<Data> {
   /** Listens on a port of its own; 0 for any that is free. */
   readonly port?: number;
   /** With `port`: the address to listen on. Default: all of them. */

@@ -43,12 +43,14 @@ const MAX_HEADERS_COUNT = 1000;
  * No peer can make it throw: what a peer does wrong in the handshake is answered, and reported by `rejected`.
  * Listeners may be async. One of `connection` that rejects because its own connection has ended is no
  * failure; any other rejection closes the connection with 1011 and is emitted as `error`.
+ *
+ * @typeParam Data - what `authenticate` puts into `ws.data` of each connection
  */
-export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
+export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServerEvents<Data>> {
   readonly #options: ResolvedAcceptOptions;
   readonly #path: PathPattern | undefined;
   readonly #maxConnections: number;
-  readonly #connections: Set<WebSocketConnection> = new Set();
+  readonly #connections: Set<WebSocketConnection<Data>> = new Set();
   readonly #closing: AbortController = new AbortController();
   /** With the option `port`. */
   readonly #own: OwnServer | undefined;
@@ -69,7 +71,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   #closed: Promise<void> | undefined;
 
   /** Throws a TypeError or RangeError for options that are wrong, by name. */
-  constructor(options: WebSocketServerOptions) {
+  constructor(options: WebSocketServerOptions<Data>) {
     super({ captureRejections: true });
     this.#maxConnections = checkServerOptions(options);
     const { port, server, path, signal } = options;
@@ -79,7 +81,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
     });
     const forget = (ws: WebSocketConnection): void => {
-      this.#connections.delete(ws);
+      this.#connections.delete(ws as WebSocketConnection<Data>);
       this.#checkIdle();
     };
     this.#onClose = function (): void {
@@ -108,7 +110,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 
   /** All connections that are not closed yet. */
-  get connections(): ReadonlySet<WebSocketConnection> {
+  get connections(): ReadonlySet<WebSocketConnection<Data>> {
     return this.#connections;
   }
 
@@ -127,7 +129,11 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
    * `rejected` emitted, so that the promise need not be awaited: it never is an unhandled rejection. Rejects
    * with a TypeError, which is one, for an argument that is no request, socket or head.
    */
-  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<WebSocketConnection> {
+  handleUpgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Uint8Array,
+  ): Promise<WebSocketConnection<Data>> {
     const wrong = attemptTo(() => checkUpgrade(request, socket, head));
     if (wrong !== undefined) return Promise.reject(wrong);
     const upgraded = this.#handleUpgrade(request, socket, head);
@@ -139,7 +145,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     request: IncomingMessage,
     socket: Duplex,
     head: Uint8Array,
-  ): Promise<WebSocketConnection> {
+  ): Promise<WebSocketConnection<Data>> {
     const result = await this.#upgrade(request, socket, head, 0);
     if (result instanceof HandshakeError) throw result;
     return result;
@@ -155,10 +161,10 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
    * @throws TypeError for data that is neither string nor bytes, bytes that are not UTF-8 sent as text, or a
    *   wrong option
    */
-  broadcast(data: string | BytesLike, options: BroadcastOptions = {}): BroadcastResult {
+  broadcast(data: string | BytesLike, options: BroadcastOptions<Data> = {}): BroadcastResult {
     const message = prepareMessage(data, options);
     const { except, filter } = resolveBroadcastOptions(options);
-    let receivers: Iterable<WebSocketConnection> = this.#connections;
+    let receivers: Iterable<WebSocketConnection<Data>> = this.#connections;
     if (filter !== undefined) {
       receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));
     }
@@ -226,7 +232,7 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
     maxFields: number,
     matched?: PathParams,
     responses?: ReadonlySet<ServerResponse>,
-  ): UpgradeResult | Promise<UpgradeResult> {
+  ): UpgradeResult<Data> | Promise<UpgradeResult<Data>> {
     const params = matched ?? this.#match(request);
     const options = this.#options;
     const refusal = typeof params === 'number' ? { status: params } : this.#overload();
@@ -236,7 +242,10 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
       typeof params === 'number' ? undefined : params,
     );
     this.#handshakes++;
-    const result = upgrade({ request, socket, head, options, context, refusal, maxFields, responses });
+    // Its data is what `authenticate` of these options returned
+    const result = upgrade({ request, socket, head, options, context, refusal, maxFields, responses }) as
+      | UpgradeResult<Data>
+      | Promise<UpgradeResult<Data>>;
     if (result instanceof Promise) return result.then((late) => this.#settle(late, request, socket, context));
     return this.#settle(result, request, socket, context);
   }
@@ -264,11 +273,11 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 
   #settle(
-    result: UpgradeResult,
+    result: UpgradeResult<Data>,
     request: IncomingMessage,
     socket: Duplex,
     context: RequestContext,
-  ): UpgradeResult {
+  ): UpgradeResult<Data> {
     this.#handshakes--;
     // Emitted in a tick of its own: what a listener throws is no failure of the handshake.
     if (result instanceof WebSocketConnection) {
@@ -304,9 +313,9 @@ export class WebSocketServer extends EventEmitter<WebSocketServerEvents> {
   }
 }
 
-function emitConnection(
-  server: WebSocketServer,
-  ws: WebSocketConnection,
+function emitConnection<Data>(
+  server: WebSocketServer<Data>,
+  ws: WebSocketConnection<Data>,
   request: IncomingMessage,
   context: RequestContext,
 ): void {

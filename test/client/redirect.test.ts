@@ -173,3 +173,26 @@ describe('a redirect to another origin', () => {
     agent.destroy();
   });
 });
+
+test('§3 ws.url is where the redirects led to, without user and password; the server sees the same', async () => {
+  const target = await serve((head, socket) => socket.write(switching(head)));
+  const url = await serve((_head, socket) => socket.end(moved(`${target}there?x=1`)));
+  const ws = await connect(url.replace('//', '//ada:secret@'), { maxRedirects: 1 });
+  expect(ws.url).toBe(`${target}there?x=1`);
+  ws.terminate();
+});
+
+test('§4.1 ws.responseHeaders are those of the response that opened the connection', async () => {
+  const url = await serve((head, socket) =>
+    socket.write(switching(head, { 'X-Node': ['a', 'b'], 'Set-Cookie': ['a=1', 'b=2'] })),
+  );
+  const ws = await connect(url);
+  expect(ws.responseHeaders).toMatchObject({
+    upgrade: 'websocket',
+    'x-node': 'a, b',
+    'set-cookie': ['a=1', 'b=2'],
+  });
+  ws.terminate();
+  await ws.closed;
+  expect(ws.responseHeaders?.['upgrade']).toBe('websocket');
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseUri, type WebSocketUri } from '../../src/handshake/uri.js';
+import { formatUri, parseUri, type WebSocketUri } from '../../src/handshake/uri.js';
 
 const base: WebSocketUri = {
   secure: false,
@@ -107,5 +107,18 @@ describe('§3 WebSocket URIs', () => {
       expect(message).not.toContain('secret');
       expect(cause).toBeUndefined();
     }
+  });
+});
+
+describe('§3 the URL of a connection', () => {
+  it.each([
+    ['ws://Example.com:80/a?b=c', 'ws://example.com/a?b=c'],
+    ['https://u:secret@example.com', 'wss://example.com/'],
+    ['http://[::1]:8080/x', 'ws://[::1]:8080/x'],
+    ['ws+unix:/run/a%3Ab%20c.sock:/chat?x=1', 'ws+unix:/run/a%3Ab%20c.sock:/chat?x=1'],
+    ['wss+unix:/run/a.sock', 'wss+unix:/run/a.sock:/'],
+  ])('%s is written as %s, without user and password', (given, url) => {
+    expect(formatUri(parseUri(given))).toBe(url);
+    expect(formatUri(parseUri(formatUri(parseUri(given))))).toBe(url);
   });
 });

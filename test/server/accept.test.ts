@@ -309,15 +309,27 @@ describe('§10.2 the origin', () => {
 
 describe('authentication', () => {
   test.each([
-    ['undefined', undefined, 101],
+    ['undefined', undefined, 500],
     ['true', true, 101],
+    ['data', { data: 1 }, 101],
+    ['data that is undefined', { data: undefined }, 101],
+    ['maxMessageSize', { maxMessageSize: 0 }, 101],
     ['false', false, 401],
     ['a rejection', { status: 402 }, 402],
     ['a redirect', { status: 307, headers: { Location: '/there' } }, 307],
     ['a success that is no upgrade', { status: 200 }, 200],
     ['a status without a name', { status: 599 }, 599],
     ['null', null, 500],
+    ['a number', 1, 500],
+    ['a string', 'yes', 500],
+    ['a function', () => true, 500],
+    ['an empty object', {}, 500],
+    ['an array', [true], 500],
     ['a user', { name: 'Ann' }, 500],
+    ['data and a user', { data: 1, name: 'Ann' }, 500],
+    ['both data and a status', { data: 1, status: 403 }, 500],
+    ['a maxMessageSize that is negative', { maxMessageSize: -1 }, 500],
+    ['a maxMessageSize that is no number', { maxMessageSize: '1' }, 500],
     ['the status 101', { status: 101 }, 500],
     ['the status 600', { status: 600 }, 500],
     ['a body of bytes', { status: 400, body: Buffer.of(1) }, 500],
@@ -398,7 +410,7 @@ describe('authentication', () => {
 
   test('comes behind all other checks, and gets the request', async () => {
     const urls: unknown[] = [];
-    const { port } = await serve({ authenticate: (request) => void urls.push(request.url) });
+    const { port } = await serve({ authenticate: (request) => urls.push(request.url) > 0 });
     await refused(port, { Origin: 'http://evil' }, 'GET /a HTTP/1.1');
     await refused(port, { 'Sec-WebSocket-Key': 'x' }, 'GET /b HTTP/1.1');
     await using client = await opened(port, {}, 'GET /c HTTP/1.1');
@@ -470,7 +482,7 @@ describe('§7.1.7 the peer is gone', () => {
 
   for (const [title, options, fields] of [
     ['of an origin check', { origins: async () => true }, { Origin: 'http://a.example' }],
-    ['of authenticate()', { authenticate: async () => {} }, {}],
+    ['of authenticate()', { authenticate: async () => true }, {}],
   ] as const) {
     test(`[H-17] a reset that is told between the upgrade event and the answer ${title}: no crash`, async () => {
       const acceptor = await serve(options);

@@ -63,6 +63,47 @@ async function contextOf(
   return context;
 }
 
+describe('ws.url of a server', () => {
+  test.each<[string, RequestFields, string, boolean, string]>([
+    ['its host and path', { Host: 'Example.com:80' }, '/a/../b?c=d', false, 'ws://example.com/b?c=d'],
+    ['a host that is none', { Host: 'a b' }, '/x', false, 'ws://localhost/x'],
+    ['a port that is none', { Host: 'a:99999' }, '/x', false, 'ws://localhost/x'],
+    ['an absolute target', { Host: 'a' }, 'http://b/x?y', false, 'ws://a/x?y'],
+    ['fields of a proxy, not trusted', { Host: 'a', 'X-Forwarded-Host': 'b' }, '/', false, 'ws://a/'],
+    [
+      'fields of a trusted proxy',
+      { Host: 'a', 'X-Forwarded-Host': 'b', 'X-Forwarded-Proto': 'https' },
+      '/',
+      true,
+      'wss://b/',
+    ],
+  ])('§3 %s: as url of the context, also when it is asked for twice', async (...given) => {
+    const [, fields, target, trustProxy, url] = given;
+    const server = await start({ trustProxy });
+    const urls: string[][] = [];
+    server.on('connection', (ws, _request, context) => urls.push([ws.url, context.url.href]));
+    for (let i = 0; i < 2; i++) {
+      await using client = await opened(portOf(server), fields, `GET ${target} HTTP/1.1`);
+      expect(client.ended).toBe(false);
+    }
+    expect(urls).toEqual([
+      [url, url],
+      [url, url],
+    ]);
+  });
+
+  test('belongs to its own request, whatever other connections ask for meanwhile', async () => {
+    const server = await start({ authenticate: async (_request, { url }) => url.pathname !== '/no' });
+    const urls: string[] = [];
+    server.on('connection', (ws) => urls.push(ws.url));
+    for (const target of ['/1', '/2', '/1', '/3']) {
+      await using client = await opened(portOf(server), { Host: 'a' }, `GET ${target} HTTP/1.1`);
+      expect(client.ended).toBe(false);
+    }
+    expect(urls).toEqual(['ws://a/1', 'ws://a/2', 'ws://a/1', 'ws://a/3']);
+  });
+});
+
 describe('paths with names', () => {
   test('the event connection, and authenticate, have the parameters, decoded', async () => {
     const seen: unknown[] = [];
@@ -70,6 +111,7 @@ describe('paths with names', () => {
       path: '/chat/:room/:user',
       authenticate: (_request, { params, url, cookies }) => {
         seen.push([{ ...params }, url.pathname, { ...cookies }]);
+        return true;
       },
     });
     const { params } = await contextOf(server, '/chat/a%20b/%C3%A9?x=1', { Cookie: 'sid=1' });

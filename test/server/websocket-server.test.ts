@@ -568,7 +568,7 @@ describe('close()', () => {
     const waiting: (() => void)[] = [];
     const server = await start({
       signal: new AbortController().signal,
-      authenticate: () => new Promise((resolve) => waiting.push(() => resolve(undefined))),
+      authenticate: () => new Promise((resolve) => waiting.push(() => resolve(true))),
     });
     const clients = await Promise.all(
       Array.from({ length: 200 }, async () => (await RawClient.connect(portOf(server))).write(requestText())),

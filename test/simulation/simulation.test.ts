@@ -108,10 +108,9 @@ describe('the simulation', () => {
 
 describe('the checks find', () => {
   /** A library whose connections are wrong in one way. */
-  const breaking =
-    (change: (base: Library['WebSocketConnection']) => Library['WebSocketConnection']) => () => ({
-      WebSocketConnection: change(source.WebSocketConnection),
-    });
+  const breaking = (change: (base: Library['WebSocketConnection']) => unknown) => () => ({
+    WebSocketConnection: change(source.WebSocketConnection) as Library['WebSocketConnection'],
+  });
 
   const once = programOf(step('a', hello), step('a', hello));
 

@@ -33,6 +33,9 @@ export class Receiver implements Waiting {
   /** There is input left, but other connections have their turn first. */
   yielding = false;
   behind: Waiting | null = null;
+  /** Messages that were delivered whole, and bytes of payload that were delivered. */
+  messages = 0;
+  bytes = 0;
   readonly limits: ReceiveLimits;
   #mode: number = Mode.Undecided;
   #paused = false;
@@ -246,14 +249,25 @@ export class Receiver implements Waiting {
     else if (this.#mode === Mode.Events) {
       if (this.#paused) return false;
       this.holding = false;
+      this.#count();
       const message = this.#orFail(() => this.#assembly.add(this.#life.endpoint));
       const text = this.#life.endpoint.opcode === Opcode.Text;
-      if (message !== undefined) this.#life.emitter.emit('message', message, text ? 'text' : 'binary');
+      if (message === undefined) return true;
+      if (text) this.#life.emitter.emit('message', message as string, 'text');
+      else this.#life.emitter.emit('message', message as Buffer, 'binary');
     } else {
       const inbox = this.#inbox;
       this.holding = inbox === null || this.#orFail(() => inbox.offer(this.#life.endpoint)) === false;
+      if (!this.holding) this.#count();
     }
     return !this.holding;
+  }
+
+  /** The current data event is delivered. */
+  #count(): void {
+    const { end, last, start } = this.#life.endpoint;
+    this.bytes += end - start;
+    if (last) this.messages++;
   }
 
   /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */
