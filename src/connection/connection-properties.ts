@@ -14,6 +14,8 @@ let lifeOf: (ws: ConnectionProperties) => Lifecycle;
 /** How `util.inspect()` asks an object to show itself. */
 const kInspect = Symbol.for('nodejs.util.inspect.custom');
 
+type Opening = Required<Pick<ConnectionInit, 'url' | 'responseHeaders'>>;
+
 type Inspect = (value: unknown, options: object) => string;
 
 /** The properties of a `WebSocketConnection`. All of them can be read at any time, also after the end. */
@@ -27,26 +29,41 @@ export abstract class ConnectionProperties<Data = unknown> extends ConnectionEmi
   readonly subprotocol: string;
   /** The name of the negotiated extension (RFC 6455 §9.1), or an empty string. */
   readonly extensions: string;
-  /**
-   * The URL of the connection (RFC 6455 §3), with the scheme `ws:` or `wss:`; it may hold secrets in its query. On a
-   * client, where redirects led to, without user and password. On a server, what the peer asked for; its host is the
-   * field `Host`, which the peer chooses. Empty for a connection that was made by hand without `url`.
-   */
-  readonly url: string;
-  /**
-   * On a client, the header fields of the response that opened the connection, names in lower case; repeated fields
-   * are joined as `node:http` joins them. Undefined on a server.
-   */
-  readonly responseHeaders: Readonly<Record<string, string | string[] | undefined>> | undefined;
+  /** The URL; on a client with the header fields of the response. One field, as a server has many connections. */
+  readonly #opening: string | Opening;
 
-  protected constructor({ data, extensions = [], responseHeaders, subprotocol, url }: ConnectionInit<Data>) {
+  protected constructor({
+    data,
+    extensions = [],
+    responseHeaders,
+    subprotocol,
+    url = '',
+  }: ConnectionInit<Data>) {
     super({ captureRejections: true });
     if (extensions.length > 1) throw new TypeError('Tried to use several extensions on one connection');
     this.data = data;
     this.subprotocol = subprotocol ?? '';
     this.extensions = extensions[0]?.name ?? '';
-    this.url = url ?? '';
-    this.responseHeaders = responseHeaders;
+    this.#opening = responseHeaders === undefined ? url : { url, responseHeaders };
+  }
+
+  /**
+   * The URL of the connection (RFC 6455 §3), with the scheme `ws:` or `wss:`; it may hold secrets in its query. On a
+   * client, where redirects led to, without user and password. On a server, what the peer asked for; its host is the
+   * field `Host`, which the peer chooses. Empty for a connection that was made by hand without `url`.
+   */
+  get url(): string {
+    const opening = this.#opening;
+    return typeof opening === 'string' ? opening : opening.url;
+  }
+
+  /**
+   * On a client, the header fields of the response that opened the connection, names in lower case; repeated fields
+   * are joined as `node:http` joins them. Undefined on a server.
+   */
+  get responseHeaders(): Readonly<Record<string, string | string[] | undefined>> | undefined {
+    const opening = this.#opening;
+    return typeof opening === 'string' ? undefined : opening.responseHeaders;
   }
 
   /** Which side of the connection this is: `server` or `client`. */

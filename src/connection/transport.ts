@@ -33,6 +33,12 @@ export interface Addresses {
   readonly localPort: number | undefined;
 }
 
+/**
+ * Addresses that were read. To have them takes two system calls, and 200 bytes that the socket keeps for good: a
+ * connection whose addresses nothing asks for has none, and no field for them.
+ */
+const knownAddresses = new WeakMap<Transport, Addresses>();
+
 /** Reads and writes one stream. Its listeners are shared by all connections: none is made for each. */
 export class Transport {
   /** Writes given to the stream, and how many of them have been flushed, since the beginning. */
@@ -54,7 +60,6 @@ export class Transport {
   #stalledAt = 0;
   #ending = false;
   #lingering = 0;
-  #addresses: Addresses | null = null;
   readonly #stream: Duplex;
   readonly #life: Lifecycle;
 
@@ -81,14 +86,12 @@ export class Transport {
     return this.#stalled ? this.#stream.writableLength + this.#restSize : this.#restSize;
   }
 
-  /**
-   * Read on first use: to have them takes two system calls, and 200 bytes that the socket keeps for good. A closed
-   * socket has none, so that they are read as well when the stream is about to be closed. Nothing announces a reset.
-   */
+  /** Read on first use, and when the stream is about to be closed: a closed socket has none. */
   get addresses(): Addresses {
-    if (this.#addresses !== null) return this.#addresses;
+    const known = knownAddresses.get(this);
+    if (known !== undefined) return known;
     const addresses = addressesOf(this.#stream);
-    if (addresses.localAddress !== undefined) this.#addresses = addresses;
+    if (addresses.localAddress !== undefined) knownAddresses.set(this, addresses);
     return addresses;
   }
 
