@@ -139,18 +139,15 @@ test.each<[string, unknown, typeof TypeError | typeof RangeError, RegExp]>([
   ['a maxMessageSize of -1', { maxMessageSize: -1 }, RangeError, /maxMessageSize/],
   ['a maxMessageSize of 1.5', { maxMessageSize: 1.5 }, RangeError, /maxMessageSize/],
   ['a maxMessageSize of "1"', { maxMessageSize: '1' }, TypeError, /maxMessageSize/],
-])(
-  'a result that is %s is an error of the application: 500, the cause says which',
-  async (...given) => {
-    const [, result, type, message] = given;
-    const { server, url } = await start({ authenticate: async () => result as Authentication<User> });
-    const rejected = once(server, 'rejected');
-    const error: unknown = await connect(url).catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(HandshakeError);
-    expect(error).toMatchObject({ status: 500, body: 'Internal Server Error' });
-    const [{ status, cause }] = (await rejected) as [HandshakeError];
-    expect(status).toBe(500);
-    expect(cause).toBeInstanceOf(type);
-    expect((cause as Error).message).toMatch(message);
-  },
-);
+])('a result that is %s is an error of the application: 500, the cause says which', async (...given) => {
+  const [, result, type, message] = given;
+  const { server, url } = await start({ authenticate: async () => result as Authentication<User> });
+  const rejected = once(server, 'rejected');
+  const error: unknown = await connect(url).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(HandshakeError);
+  expect(error).toMatchObject({ status: 500, body: 'Internal Server Error' });
+  const [{ status, cause }] = (await rejected) as [HandshakeError];
+  expect(status).toBe(500);
+  expect(cause).toBeInstanceOf(type);
+  expect((cause as Error).message).toMatch(message);
+});

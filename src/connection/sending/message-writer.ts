@@ -1,8 +1,10 @@
 /** A message sent piece by piece, as fragments, RFC 6455 §5.4. */
+import type { WritableStream } from 'node:stream/web';
 import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
+import { MessageWritable } from './message-writable.js';
 import { type BytesLike, sizeOf, toBytes } from './payload.js';
 import type { TurnHolder } from './send-queue.js';
 
@@ -28,7 +30,8 @@ export class MessageWriter implements TurnHolder {
   readonly type: MessageType;
   /** @internal `end()` was called, and nothing has failed. */
   ending = false;
-  #oncancel: ((error: Error) => void) | null = null;
+  #oncancel: ((reason: unknown) => void) | null = null;
+  #writable: MessageWritable | null = null;
   readonly #opcode: MessageOpcode;
   readonly #life: Lifecycle;
   readonly #utf8: Utf8Validator = new Utf8Validator();
@@ -84,12 +87,31 @@ export class MessageWriter implements TurnHolder {
   abort(reason: unknown = new Error('The message was aborted')): void {
     if (this.ending || this.#cancelled !== null) return;
     this.#cancelled = { reason };
+    this.#oncancel?.(reason);
     if (this.#begun) {
       this.#life.onWriterAborted();
       return;
     }
     this.#reject(reason as Error);
     this.#life.sender.release(this);
+  }
+
+  /**
+   * The message as a web stream, made on first use: `pipeTo()` writes into it, one chunk at a time, no faster than the
+   * peer reads. Its `close()` ends the message, its `abort()` aborts it as {@link abort} does, so that the peer never
+   * receives it as a whole: a pipe whose source fails or whose signal aborts does that. With `preventClose` several
+   * pipes make one message. The stream errors when the message is aborted or the connection ends, with that error;
+   * its own promises are marked as handled, the one of `pipeTo()` has to be awaited. An aborted pipe first waits until
+   * its pending write is flushed, as all pipes do; `abort()` of writer or stream does not.
+   *
+   * @example
+   * ```ts
+   * await response.body.pipeTo(ws.createWriter('binary').writable);
+   * ```
+   */
+  get writable(): WritableStream<string | BytesLike> {
+    this.#writable ??= new MessageWritable(this);
+    return this.#writable;
   }
 
   /** Aborts the message unless it was ended. */
@@ -105,10 +127,10 @@ export class MessageWriter implements TurnHolder {
     this.#oncancel?.(error);
   }
 
-  /** @internal Calls `listener` when the connection ends before the message, at once if it has. */
-  onCancelled(listener: ((error: Error) => void) | null): void {
+  /** @internal Calls `listener` when the message is aborted, or the connection ends before it; at once if that is so. */
+  onCancelled(listener: ((reason: unknown) => void) | null): void {
     this.#oncancel = listener;
-    if (this.#cancelled !== null) listener?.(this.#cancelled.reason as Error);
+    if (this.#cancelled !== null) listener?.(this.#cancelled.reason);
   }
 
   #step(chunk: string | BytesLike, fin: boolean): Promise<void> {
