@@ -2,7 +2,8 @@
 import type { Role } from '../protocol/endpoint.js';
 import { ConnectionEmitter } from './connection-emitter.js';
 import type { ConnectionInit, ConnectionStats } from './connection-types.js';
-import { Life, type Lifecycle } from './lifecycle.js';
+import { Life } from './life.js';
+import type { Lifecycle } from './lifecycle.js';
 
 /** Package-internal: gives the properties access to the life of their connection. */
 export function setLifeOf(access: (ws: never) => Lifecycle): void {
@@ -129,13 +130,8 @@ export abstract class ConnectionProperties<Data = unknown> extends ConnectionEmi
    * ```
    */
   get stats(): ConnectionStats {
-    const { endpoint, receiver } = lifeOf(this);
-    return {
-      messagesReceived: receiver.messages,
-      messagesSent: endpoint.messagesSent,
-      bytesReceived: receiver.bytes,
-      bytesSent: endpoint.bytesSent,
-    };
+    const { bytesReceived, bytesSent, messagesReceived, messagesSent } = lifeOf(this).endpoint;
+    return { messagesReceived, messagesSent, bytesReceived, bytesSent };
   }
 
   static {

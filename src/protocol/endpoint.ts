@@ -39,6 +39,9 @@ export class Endpoint extends EndpointOutput {
   end = 0;
   /** The payload of the Ping or Pong at hand. */
   control: Buffer = empty;
+  /** Messages that were delivered whole, and bytes of payload that were delivered; see {@link countDelivered}. */
+  messagesReceived = 0;
+  bytesReceived = 0;
   /** Bytes of the message at hand: those of its frames whose headers came, or those its extension gave. */
   received = 0;
   /** Limit of a binary message, in bytes; see {@link limit}. */
@@ -81,6 +84,12 @@ export class Endpoint extends EndpointOutput {
 
   get #limit(): number {
     return this.opcode === Opcode.Text ? this.maxTextSize : this.maxMessageSize;
+  }
+
+  /** Counts the current data event: its payload is delivered to the application. */
+  countDelivered(): void {
+    this.bytesReceived += this.end - this.start;
+    if (this.last) this.messagesReceived++;
   }
 
   /** Every byte of the text at hand so far is ASCII. */

@@ -21,7 +21,8 @@ export interface WebSocketServerOptions<Data = unknown> extends AcceptOptions<Da
   readonly backlog?: number;
   /**
    * Takes the upgrade requests of this server, which stays the application's: `close()` does not close it.
-   * One of `node:http` or `node:https`, or a secure one of `node:http2` with `allowHTTP1`. An upgrade that a
+   * One of `node:http` or `node:https`, or a secure one of `node:http2` with `allowHTTP1`, also where a
+   * framework types it as any of these; a TypeError for anything else. An upgrade that a
    * client has sent behind a request without an answer yet is refused with 400, after that answer.
    */
   readonly server?: HttpServer;
@@ -77,7 +78,7 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
   }
   if (server !== undefined && !isHttpServer(server)) {
     throw new TypeError(
-      'Option server is not an HTTP/1.1 server, as createServer() of node:http and node:https make one',
+      'Option server is no HTTP/1.1 server: give what createServer() of node:http or node:https returns, or createSecureServer() of node:http2 with allowHTTP1',
     );
   }
   const unlimited = Number.POSITIVE_INFINITY;

@@ -1,10 +1,11 @@
 import { lookup } from 'node:dns/promises';
 import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createHttp2Server, createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { connect as tlsConnect } from 'node:tls';
+import { createServer as createPlainTlsServer, connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connect } from '../../src/client/connect.js';
 import {
@@ -603,5 +604,21 @@ describe('options', () => {
     ['a port that is none', { port: 65_536 }, RangeError],
   ])('[H-21] %s throws', (_title, options, type) => {
     expect(() => new WebSocketServer(options as WebSocketServerOptions)).toThrow(type);
+  });
+
+  test.each<[string, unknown]>([
+    ['of node:net', createNetServer()],
+    ['of node:tls', createPlainTlsServer()],
+    ['of node:http2 without TLS', createHttp2Server()],
+    ['of node:http2 without allowHTTP1', createSecureServer({})],
+    ['that is a listener of requests, as an application of Express', (): void => {}],
+    ['that is an object around one, as of Fastify', { server: createServer() }],
+    ['that is an emitter, as an application of Koa', new EventEmitter()],
+    ['that is null', null],
+    ['that is a port', 8080],
+  ])('a server %s is a TypeError that says what is needed', (_title, server) => {
+    expect(() => new WebSocketServer({ server: server as Server })).toThrow(
+      /^Option server is no HTTP\/1\.1 server: give what createServer\(\)/,
+    );
   });
 });

@@ -1,5 +1,4 @@
 /** A received message as a body, read like a `fetch()` response, RFC 6455 §6.2. */
-import { ReadableStream } from 'node:stream/web';
 import { handled } from '../handled.js';
 import type { MessageBody } from './message-body.js';
 

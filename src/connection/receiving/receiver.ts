@@ -10,7 +10,6 @@
 import { ProtocolError, WebSocketError } from '../../errors.js';
 import { CloseCode } from '../../protocol/close-code.js';
 import { EndpointEvent } from '../../protocol/endpoint.js';
-import { Opcode } from '../../protocol/opcode.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { throwLater } from '../listener-context.js';
@@ -33,9 +32,6 @@ export class Receiver implements Waiting {
   /** There is input left, but other connections have their turn first. */
   yielding = false;
   behind: Waiting | null = null;
-  /** Messages that were delivered whole, and bytes of payload that were delivered. */
-  messages = 0;
-  bytes = 0;
   readonly limits: ReceiveLimits;
   #mode: number = Mode.Undecided;
   #paused = false;
@@ -249,25 +245,16 @@ export class Receiver implements Waiting {
     else if (this.#mode === Mode.Events) {
       if (this.#paused) return false;
       this.holding = false;
-      this.#count();
+      this.#life.endpoint.countDelivered();
       const message = this.#orFail(() => this.#assembly.add(this.#life.endpoint));
-      const text = this.#life.endpoint.opcode === Opcode.Text;
-      if (message === undefined) return true;
-      if (text) this.#life.emitter.emit('message', message as string, 'text');
-      else this.#life.emitter.emit('message', message as Buffer, 'binary');
+      if (typeof message === 'string') this.#life.emitter.emit('message', message, 'text');
+      else if (message !== undefined) this.#life.emitter.emit('message', message, 'binary');
     } else {
       const inbox = this.#inbox;
       this.holding = inbox === null || this.#orFail(() => inbox.offer(this.#life.endpoint)) === false;
-      if (!this.holding) this.#count();
+      if (!this.holding) this.#life.endpoint.countDelivered();
     }
     return !this.holding;
-  }
-
-  /** The current data event is delivered. */
-  #count(): void {
-    const { end, last, start } = this.#life.endpoint;
-    this.bytes += end - start;
-    if (last) this.messages++;
   }
 
   /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */

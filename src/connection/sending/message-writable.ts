@@ -7,7 +7,6 @@
  *     abort(reason)         abort(reason), at once, also while a write waits for the peer
  *     errors            ◀── aborted by any call, or its connection ended
  */
-import { WritableStream, type WritableStreamDefaultWriter } from 'node:stream/web';
 import { handled } from '../handled.js';
 import type { MessageWriter } from './message-writer.js';
 import type { BytesLike } from './payload.js';

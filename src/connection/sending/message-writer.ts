@@ -1,5 +1,4 @@
 /** A message sent piece by piece, as fragments, RFC 6455 §5.4. */
-import type { WritableStream } from 'node:stream/web';
 import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import type { Lifecycle } from '../lifecycle.js';

@@ -4,7 +4,11 @@ import type { MessageWriter } from './message-writer.js';
 import type { BytesLike } from './payload.js';
 
 /** Where a streamed message comes from: a Readable, a web ReadableStream, a MessageReader, a generator. */
-export type MessageSource = AsyncIterable<string | BytesLike> | Iterable<string | BytesLike>;
+export type MessageSource =
+  | AsyncIterable<string | BytesLike>
+  | Iterable<string | BytesLike>
+  // Types of browsers do not say that it can be iterated over
+  | ReadableStream<string | BytesLike>;
 
 type Step = IteratorResult<string | BytesLike, unknown>;
 
