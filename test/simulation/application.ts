@@ -1,11 +1,13 @@
 /** What an application does with its connection: each operation of a program as calls of the public API. */
 import { getEventListeners } from 'node:events';
-import type { MessageWriter, WebSocketConnection } from '../../src/index.js';
+import type { WebSocketConnection } from '../../src/index.js';
 import { consume, listen, receiveOne, take } from './consumer.js';
 import { carry, content, makeSource, type Source, typeOf } from './content.js';
 import type { End, Sent } from './model.js';
 import type { Op } from './program.js';
 import { isLawful, OwnError, signatureOf } from './promises.js';
+import { Properties } from './properties.js';
+import { asWriter, isInvalidState, pipe, type Writer } from './streams.js';
 import type { World } from './world.js';
 
 type OpOf<Name extends Op['op']> = Extract<Op, { op: Name }>;
@@ -16,14 +18,16 @@ export class Application {
   readonly ws: WebSocketConnection;
   /** Sources of `sendStream()` whose call has settled without reading them to the end. */
   readonly leftSources: Source[] = [];
+  readonly properties: Properties;
   readonly #world: World;
   /** The writer that the next operations use, and the message that it writes. */
-  #writer: { readonly writer: MessageWriter; readonly message: Sent } | null = null;
+  #writer: { readonly writer: Writer; readonly message: Sent } | null = null;
 
   constructor(world: World, end: End, ws: WebSocketConnection) {
     this.#world = world;
     this.end = end;
     this.ws = ws;
+    this.properties = new Properties(world, end, ws);
   }
 
   /** Begins to consume, as the plan says. */
@@ -142,10 +146,13 @@ export class Application {
     );
   }
 
-  #createWriter({ type }: OpOf<'createWriter'>): void {
+  #createWriter({ stream = false, type }: OpOf<'createWriter'>): void {
     const { ws } = this;
     const open = ws.state === 'open';
-    const writer = this.#try('createWriter', () => ws.createWriter(type));
+    const writer = this.#try('createWriter', () => {
+      const made = ws.createWriter(type);
+      return stream ? asWriter(made.writable) : made;
+    });
     if (writer === undefined || !open) return;
     const message = this.end.begin(type === 'text' ? 'ascii' : 'binary', 0, 'open');
     this.#writer = { writer, message };
@@ -166,7 +173,7 @@ export class Application {
       this.#writer = null;
     }
     // A writer that was aborted or cut off rejects with the reason
-    const lawful = (error: unknown): boolean => isLawful(error);
+    const lawful = (error: unknown): boolean => isLawful(error) || isInvalidState(error);
     const call = (): Promise<void> => (operation.op === 'write' ? writer.write(chunk!) : writer.end());
     const promise = this.#try(name, call);
     if (promise === undefined) return;
@@ -191,7 +198,7 @@ export class Application {
     this.#guard('abort', () => writer.abort(new OwnError('aborted by the application')));
   }
 
-  #sendStream({ abort, awaited, chunks, size, source: kind }: OpOf<'sendStream'>): void {
+  #sendStream({ abort, awaited, chunks, pipe: piped = false, size, source: kind }: OpOf<'sendStream'>): void {
     const { end, ws } = this;
     if (ws.state !== 'open') return;
     const total = chunks * size;
@@ -204,7 +211,9 @@ export class Application {
     if (finite) message.fate = 'maybe';
     const options = this.#signal(abort);
     const sending = this.#try('sendStream', () =>
-      ws.sendStream(source.iterable, { type: 'binary', ...options }),
+      piped
+        ? pipe(source.iterable, ws.createWriter('binary').writable, options)
+        : ws.sendStream(source.iterable, { type: 'binary', ...options }),
     );
     if (sending === undefined) return;
     if (awaited) {
@@ -213,6 +222,8 @@ export class Application {
           message.fate = 'whole';
         },
         () => {
+          // A pipe of Node.js 20 that is aborted while a write is pending, which then fails, forgets its source
+          if (piped && abort >= 0) return;
           this.#world.clock.schedule(1, () => this.leftSources.push(source));
         },
       );
@@ -266,6 +277,7 @@ export class Application {
     const { end, ws } = this;
     this.#guard('look', () => {
       void [ws.latency, ws.role, ws.extensions, ws.subprotocol, ws.bufferedAmount];
+      this.properties.check();
       if (end.info !== null && ws.state !== 'closed') {
         this.#world.report('end', `state is ${ws.state} after close`);
       }

@@ -90,7 +90,7 @@ const receive = op('receive', { awaited, abort: never });
 /** What an application does with an open connection. */
 const talk: Arbitrary<Op> = weighted(
   [12, send],
-  [3, op('createWriter', { type: among('binary', 'text') })],
+  [3, op('createWriter', { type: among('binary', 'text'), stream: mostly(false, true) })],
   [5, op('write', { size, awaited })],
   [3, op('endWriter', { awaited })],
   [2, op('abortWriter', {})],
@@ -106,6 +106,7 @@ const talk: Arbitrary<Op> = weighted(
         'throwing generator',
         'sync',
       ),
+      pipe: mostly(false, true),
       chunks: among(1, 0, 2, 4),
       size: smallSize,
       abort: never,
@@ -257,6 +258,7 @@ function linkOf(via: LinkPlan['via'], rawA: boolean, rawB: boolean): Arbitrary<L
     via: fc.constant(via),
     path,
     deflate,
+    authenticate: mostly(-1, 0, 20),
     a: side(fc.constant(rawA)),
     b: side(fc.constant(rawB)),
   });

@@ -42,13 +42,20 @@ export type Op =
       readonly carrier: Carrier;
       readonly compress: boolean;
     }
-  | { readonly op: 'createWriter'; readonly type: 'text' | 'binary' }
+  | {
+      readonly op: 'createWriter';
+      readonly type: 'text' | 'binary';
+      /** It is used as a `WritableStream`. */
+      readonly stream?: boolean;
+    }
   | { readonly op: 'write'; readonly size: number; readonly awaited: boolean }
   | { readonly op: 'endWriter'; readonly awaited: boolean }
   | { readonly op: 'abortWriter' }
   | {
       readonly op: 'sendStream';
       readonly source: SourceKind;
+      /** By `pipeTo()` into a writer, in place of `sendStream()`. */
+      readonly pipe?: boolean;
       readonly chunks: number;
       readonly size: number;
       /** Milliseconds until its signal aborts; -1 for no signal, -2 for one that never aborts. */
@@ -140,6 +147,8 @@ export interface LinkPlan {
   readonly via: 'direct' | 'server' | 'accept' | 'upgrade';
   readonly path: PathOptions;
   readonly deflate: DeflatePlan | null;
+  /** Milliseconds that `authenticate` of the server takes; -1, or absent, for none. */
+  readonly authenticate?: number;
   readonly a: SidePlan;
   readonly b: SidePlan;
 }
@@ -234,7 +243,9 @@ export function show(program: Program): string {
   program.links.forEach((link, i) => {
     const path = difference(link.path, quietPath);
     const deflate = link.deflate === null ? '' : ` deflate=${compact(link.deflate)}`;
-    lines.push(`connection ${i} via ${link.via}${deflate}${path && ` path=${path}`}`);
+    const { authenticate = -1 } = link;
+    const authenticates = authenticate < 0 ? '' : ` authenticate=${authenticate}`;
+    lines.push(`connection ${i} via ${link.via}${deflate}${authenticates}${path && ` path=${path}`}`);
     for (const name of ['a', 'b'] as const) {
       const side = link[name];
       const options = difference(side.options, quietSide.options);

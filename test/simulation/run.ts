@@ -128,8 +128,10 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
 
 /** Without a consumer no more is read than a few buffers, unless this side's own close() discards it. */
 function checkHeld(world: World, ends: readonly End[]): void {
-  for (const { closedAt, consuming, info, input, left, name, socket } of ends) {
-    const ends = left || closedAt !== null || info !== null;
+  for (const end of ends) {
+    const { closedAt, consuming, info, input, left, name, socket } = end;
+    // A request that was refused is read and dropped
+    const ends = left || closedAt !== null || info !== null || !world.applications.has(end);
     if (socket === null || consuming || ends || input.pulled <= MAX_HELD) continue;
     world.report('memory', 'input without a consumer was read', `${name} ${input.pulled} bytes`);
   }
@@ -223,6 +225,7 @@ function checkEnd(world: World, end: End): void {
   end.checkContent(report);
   if (application === undefined || end.info === null) return;
   const { info } = end;
+  application.properties.checkLast();
   if (end.closed === null) report('end', 'ws.closed did not resolve');
   else if (end.closed.code !== info.code || end.closed.wasClean !== info.wasClean) {
     report('end', 'close and ws.closed disagree', `${info.code} and ${end.closed.code}`);

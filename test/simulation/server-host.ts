@@ -4,7 +4,7 @@
  */
 import { Agent, createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { WebSocketConnection, WebSocketServer } from '../../src/index.js';
+import type { AcceptOptions, WebSocketConnection, WebSocketServer } from '../../src/index.js';
 import { content, typeOf } from './content.js';
 import type { End, Sent } from './model.js';
 import type { DeflatePlan, Op } from './program.js';
@@ -146,6 +146,7 @@ export class ServerHost {
       server: this.#attached,
       ...first.a.plan.options,
       ...compression(first.plan.deflate),
+      ...this.#authentication(first),
     });
     this.#server.on('connection', (ws, request) => this.#onConnection(ws, request));
     return this.#attached;
@@ -156,7 +157,8 @@ export class ServerHost {
     this.#byHand = createServer();
     this.#byHand.on('upgrade', (request, socket, head) => {
       const { a, plan } = this.#linkOf(request);
-      const options = { ...a.plan.options, ...compression(plan.deflate) };
+      const link = this.#linkOf(request);
+      const options = { ...a.plan.options, ...compression(plan.deflate), ...this.#authentication(link) };
       const accepting = this.#world.library.accept(request, socket, head, options);
       accepting.then(
         (ws) => this.#onConnection(ws, request),
@@ -175,6 +177,7 @@ export class ServerHost {
       noServer: true,
       ...first.a.plan.options,
       ...compression(first.plan.deflate),
+      ...this.#authentication(first),
     });
     server.on('connection', (ws, request) => this.#onConnection(ws, request));
     this.#upgrading = createServer();
@@ -191,6 +194,19 @@ export class ServerHost {
     const application = this.#world.open(a, ws);
     application.start();
     return this.#world.react(a, 'connection');
+  }
+
+  /** Accepts every request, with its path as data. */
+  #authentication({ plan }: Link): Pick<AcceptOptions, 'authenticate'> {
+    const { authenticate: ms = -1 } = plan;
+    if (ms < 0) return {};
+    return {
+      authenticate: async (request, { url }) => {
+        if (ms > 0) await this.#world.clock.sleep(ms);
+        const { maxMessageSize } = this.#linkOf(request).plan.a.options;
+        return { data: url.pathname, maxMessageSize };
+      },
+    };
   }
 
   #linkOf(request: IncomingMessage): Link {

@@ -23,6 +23,9 @@ const simplest: Readonly<Record<string, unknown>> = {
   nth: 0,
   chunks: 1,
   source: 'generator',
+  pipe: false,
+  stream: false,
+  authenticate: -1,
   // Of a burst
   after: 'stay',
   cost: 0,

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { ConnectionStats, MessageWriter } from '../../src/index.js';
 import { keyOf } from './campaign.js';
 import { programs } from './generator.js';
 import { Laboratory } from './laboratory.js';
@@ -75,6 +76,30 @@ describe('the simulation', () => {
     const { findings, trace } = await laboratory.run(programOf(step('a', hello), step('b', hello, 10)));
     expect(findings).toEqual([]);
     expect(trace.filter((line) => line.includes('message text 300'))).toHaveLength(2);
+  });
+
+  test('messages by way of web streams, on a connection with data, and nothing is found', async () => {
+    const piped: Op = {
+      op: 'sendStream',
+      source: 'web',
+      pipe: true,
+      chunks: 2,
+      size: 5,
+      abort: -1,
+      awaited: true,
+    };
+    const program = programOf(
+      step('a', piped, 50),
+      step('b', { op: 'createWriter', type: 'text', stream: true }),
+      step('b', { op: 'write', size: 20, awaited: true }),
+      step('b', { op: 'endWriter', awaited: true }),
+      step('a', { op: 'look' }, 100),
+      step('b', { op: 'look' }),
+    );
+    const links = program.links.map((link) => ({ ...link, via: 'server' as const, authenticate: 20 }));
+    const { findings, trace } = await laboratory.run({ ...program, links });
+    expect(findings).toEqual([]);
+    expect(trace.filter((line) => / message (binary 10|text 20)$/.test(line))).toHaveLength(2);
   });
 
   test('the same programs give the same traces', async () => {
@@ -224,6 +249,84 @@ describe('the checks find', () => {
       ),
       programOf(step('a', { op: 'pong' })),
       'leak: a timer is left',
+    ],
+    [
+      'a message that is not counted',
+      breaking(
+        (base) =>
+          class extends base {
+            override get stats(): ConnectionStats {
+              return { ...super.stats, messagesSent: 0 };
+            }
+          },
+      ),
+      once,
+      'property: stats is wrong',
+    ],
+    [
+      'bytes that are counted twice',
+      breaking(
+        (base) =>
+          class extends base {
+            override get stats(): ConnectionStats {
+              return { ...super.stats, bytesReceived: super.stats.bytesReceived * 2 };
+            }
+          },
+      ),
+      once,
+      'property: stats is wrong',
+    ],
+    [
+      'an address that is forgotten at the end',
+      breaking(
+        (base) =>
+          class extends base {
+            override get remoteAddress(): string | undefined {
+              return this.state === 'closed' ? undefined : super.remoteAddress;
+            }
+          },
+      ),
+      programOf(step('a', { op: 'look' })),
+      'property: address is wrong',
+    ],
+    [
+      'data that another connection has',
+      breaking(
+        (base) =>
+          class extends base {
+            constructor(...given: ConstructorParameters<typeof base>) {
+              super(...given);
+              this.data = 'of another';
+            }
+          },
+      ),
+      once,
+      'property: data is wrong',
+    ],
+    [
+      'a stream that never ends its message',
+      breaking(
+        (base) =>
+          class extends base {
+            override createWriter(...given: Parameters<typeof base.prototype.createWriter>): MessageWriter {
+              const writer = super.createWriter(...given);
+              writer.end = (): Promise<void> => new Promise(() => {});
+              return writer;
+            }
+          },
+      ),
+      programOf(
+        step('a', {
+          op: 'sendStream',
+          source: 'web',
+          pipe: true,
+          chunks: 2,
+          size: 5,
+          abort: -1,
+          awaited: true,
+        }),
+      ),
+      'unsettled: sendStream',
     ],
     [
       'an end that is reported twice',

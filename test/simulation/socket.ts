@@ -13,11 +13,6 @@ const STALL = 1000;
 
 /** One end of a connection in memory. */
 export class SimulatedSocket extends Duplex implements PathReceiver, PathSender {
-  readonly remoteAddress = '127.0.0.1';
-  readonly remoteFamily = 'IPv4';
-  readonly remotePort = 40_000;
-  readonly localAddress = '127.0.0.1';
-  readonly localPort = 80;
   readonly connecting = false;
   bytesRead = 0;
   /** When bytes were read last. */
@@ -49,6 +44,24 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
     output.sender = this;
   }
 
+  // A socket that is destroyed has no addresses, unless they were read before
+
+  get remoteAddress(): string | undefined {
+    return this.destroyed ? undefined : '127.0.0.1';
+  }
+
+  get remotePort(): number | undefined {
+    return this.destroyed ? undefined : 40_000;
+  }
+
+  get localAddress(): string | undefined {
+    return this.destroyed ? undefined : '127.0.0.1';
+  }
+
+  get localPort(): number | undefined {
+    return this.destroyed ? undefined : 80;
+  }
+
   /** Bytes given to `write()` so far. */
   get bytesWritten(): number {
     return this.output.tap.size + this.writableLength;
@@ -75,7 +88,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   }
 
   address(): { address: string; family: string; port: number } {
-    return { address: this.localAddress, family: 'IPv4', port: this.localPort };
+    return { address: '127.0.0.1', family: 'IPv4', port: 80 };
   }
 
   destroySoon(): void {

@@ -31,6 +31,8 @@ export class FrameTap {
   pings = 0;
   /** Bytes seen so far. */
   size = 0;
+  /** Bytes of payload in the frames of messages, as they are on the wire. */
+  payloadSize = 0;
   #pending: Buffer = Buffer.alloc(0);
   /** Offset of the first byte of `#pending`. */
   #offset = 0;
@@ -101,6 +103,7 @@ export class FrameTap {
       payload = Buffer.from(bytes.subarray(header, header + length));
       if (masked) for (let i = 0; i < length; i++) payload[i]! ^= key[i & 3]!;
     }
+    if (opcode < 8) this.payloadSize += length;
     this.#skip(header + length);
     this.#note({ opcode, fin, end: this.#offset, payload }, masked);
     return true;

@@ -68,7 +68,12 @@ export class World {
       const served = program.links.find(({ via }) => via === given.via);
       const plan: LinkPlan =
         (given.via === 'server' || given.via === 'upgrade') && served !== undefined
-          ? { ...given, deflate: served.deflate, a: { ...given.a, options: served.a.options } }
+          ? {
+              ...given,
+              deflate: served.deflate,
+              authenticate: served.authenticate ?? -1,
+              a: { ...given.a, options: served.a.options },
+            }
           : given;
       const cable = makeCable(clock, plan.path, plan.via !== 'direct');
       const a = new End(`${index}a`, plan.a, cable.up, cable.down, new LifeCycle(coverage, clock));
@@ -176,6 +181,7 @@ export class World {
       end.info ??= info;
       end.lifeCycle.end();
       if (ws.state !== 'closed') this.report('end', `state is ${ws.state} in the close event`);
+      application.properties.check();
       return this.react(end, 'close');
     });
     ws.closed.then((info) => {
