@@ -11,9 +11,9 @@ import {
   WebSocketServer,
   type WebSocketServerOptions,
 } from '../../src/index.js';
-import { checkSideConditions } from '../support/side-conditions.js';
+import { checkNothingLeft } from '../support/nothing-left.js';
 
-checkSideConditions();
+checkNothingLeft();
 
 interface User {
   readonly name: string;
