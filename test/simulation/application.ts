@@ -216,18 +216,18 @@ export class Application {
         : ws.sendStream(source.iterable, { type: 'binary', ...options }),
     );
     if (sending === undefined) return;
+    // A pipe of Node.js 20 that is aborted while a write is pending, which then fails, forgets its source
+    const forgets = piped && abort >= 0;
     if (awaited) {
       sending.then(
         () => {
           message.fate = 'whole';
         },
         () => {
-          // A pipe of Node.js 20 that is aborted while a write is pending, which then fails, forgets its source
-          if (piped && abort >= 0) return;
-          this.#world.clock.schedule(1, () => this.leftSources.push(source));
+          if (!forgets) this.#world.clock.schedule(1, () => this.leftSources.push(source));
         },
       );
-    } else if (source.idle) this.#world.atEnd(() => this.leftSources.push(source));
+    } else if (source.idle && !forgets) this.#world.atEnd(() => this.leftSources.push(source));
     this.#world.promises.track('sendStream', sending, awaited);
     this.#checkAmount();
   }
