@@ -3,16 +3,16 @@
  * TypeScript with each way to resolve modules compiles `cases/`. A line marked `@ts-expect-error` must be an error.
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const root = process.cwd();
 const folder = join(root, '.cache', 'types-matrix');
 
-/** Packages of TypeScript: the oldest that is supported, the last one before the native compiler, that one. */
-const compilers = ['typescript-5.0', 'typescript-5.9', 'typescript'] as const;
+/** Compilers: the oldest that is supported, the last one before the native compiler, that one. */
+const compilers = ['5.0.4', '5.9.3', 'of the project'] as const;
 
 /** `moduleResolution`, the `module` that goes with it, and whether the globals of browsers are declared as well. */
 const resolutions = [
@@ -21,12 +21,25 @@ const resolutions = [
   { moduleResolution: 'bundler', module: 'esnext', dom: true },
 ] as const;
 
+/** The folder of a version of TypeScript: they are no dependencies, as all of them have a command `tsc`. */
+async function install(compiler: string): Promise<string> {
+  if (compiler === 'of the project') return join(root, 'node_modules/typescript');
+  const prefix = join(root, '.cache', 'typescript', compiler);
+  const path = join(prefix, 'node_modules/typescript');
+  if (!existsSync(path)) {
+    mkdirSync(prefix, { recursive: true });
+    const packages = ['--no-save', '--no-package-lock', '--prefix', prefix, `typescript@${compiler}`];
+    await run('npm', ['install', '--no-audit', '--no-fund', ...packages]);
+  }
+  return path;
+}
+
 /** What one compiler has to say, outside of the types of Node.js; empty when nothing is wrong. */
 async function compile(
   compiler: string,
   { dom, module, moduleResolution }: (typeof resolutions)[number],
 ): Promise<string[]> {
-  const config = join(folder, `${compiler}-${moduleResolution}.json`);
+  const config = join(folder, `${basename(dirname(dirname(compiler)))}-${moduleResolution}.json`);
   const compilerOptions = {
     target: 'es2022',
     lib: dom ? ['es2023', 'dom', 'dom.iterable'] : ['es2023'],
@@ -40,7 +53,7 @@ async function compile(
     skipLibCheck: false,
   };
   writeFileSync(config, JSON.stringify({ compilerOptions, include: ['../../test/types/cases'] }));
-  const tsc = join(root, 'node_modules', compiler, 'bin', 'tsc');
+  const tsc = join(compiler, 'bin', 'tsc');
   try {
     await run(process.execPath, [tsc, '-p', config, '--pretty', 'false'], { maxBuffer: 2 ** 28 });
     return [];
@@ -57,11 +70,12 @@ async function compile(
 mkdirSync(folder, { recursive: true });
 let failed = 0;
 for (const compiler of compilers) {
-  const outcomes = await Promise.all(resolutions.map((resolution) => compile(compiler, resolution)));
+  const path = await install(compiler);
+  const outcomes = await Promise.all(resolutions.map((resolution) => compile(path, resolution)));
   outcomes.forEach((faults, i) => {
     if (faults.length > 0) failed++;
     const outcome = faults.length > 0 ? 'FAILED' : 'ok';
-    console.log(`${outcome.padEnd(6)} ${compiler} ${resolutions[i]!.moduleResolution}`);
+    console.log(`${outcome.padEnd(6)} TypeScript ${compiler}, ${resolutions[i]!.moduleResolution}`);
     for (const fault of faults) console.log(`       ${fault}`);
   });
 }
