@@ -351,6 +351,24 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test('[X-11] stream() and an iterator begin a message, before they are asked for the first chunk', async () => {
+    const [ws, peer] = await pair(role);
+    for (const by of ['stream', 'iterator'] as const) {
+      peer.send('first');
+      peer.send('next');
+      const message = (await ws.receive())!;
+      const chunks = by === 'stream' ? message.stream().values() : message[Symbol.asyncIterator]();
+      const next = ws.receive();
+      await turns(10);
+      let text = '';
+      for await (const chunk of { [Symbol.asyncIterator]: () => chunks })
+        text += Buffer.from(chunk).toString();
+      expect(text).toBe('first');
+      expect(await (await next)?.text()).toBe('next');
+    }
+    ws.terminate();
+  });
+
   test('[X-11] a message never begun is discarded by the next receive(), and reading it later rejects', async () => {
     const [ws, peer] = await pair(role);
     for (const text of ['one', 'two', 'x'.repeat(200_000), 'four']) peer.send(text);

@@ -35,6 +35,11 @@ export class MessageBody {
     this.#receiver = receiver;
   }
 
+  /** Reading begins: the next message waits for it. */
+  begin(): void {
+    this.#used = true;
+  }
+
   /** Reading has begun, and more of it is to come. */
   get reading(): boolean {
     return this.#used && !this.done;
@@ -71,7 +76,6 @@ export class MessageBody {
 
   /** The next chunk, or null at the end of the message. */
   next(): Promise<Buffer | null> {
-    this.#used = true;
     const chunk = this.#takeChunk();
     if (chunk !== null) {
       if (this.ended) this.#finish(null);
@@ -133,7 +137,6 @@ export class MessageBody {
   }
 
   #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
-    this.#used = true;
     if (this.#error !== null) return Promise.reject(this.#error);
     const error = this.ended
       ? this.#receiver.limits.collectReceived(this.#size)

@@ -129,5 +129,6 @@ export class MessageReader {
   #use(): void {
     if (this.#used) throw new TypeError('Tried to read the body of a message twice');
     this.#used = true;
+    this.#body.begin();
   }
 }
