@@ -5,7 +5,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   type ConnectOptions,
   connect,
@@ -15,7 +15,7 @@ import {
 } from '../../src/index.js';
 import { cert, key } from '../server/certificate.js';
 import { frame, parse } from '../support/frames.js';
-import { timers, turns } from '../support/wire.js';
+import { timers, timersLeft, turns } from '../support/wire.js';
 import { xorFactory } from '../support/xor.js';
 import { acceptOf, closeServers, field, open, serve, sockets, switching } from './raw-server.js';
 
@@ -33,8 +33,7 @@ afterEach(async () => {
   await turns(5);
   process.off('unhandledRejection', onFault).off('uncaughtException', onFault);
   expect(faults).toEqual([]);
-  // The runner has short timers of its own
-  await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), { timeout: 10_000 });
+  expect(await timersLeft(before)).toBe(0);
 });
 
 /** What a connection attempt rejects with; the server's side of the socket has to be gone then. */

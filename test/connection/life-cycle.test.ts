@@ -9,7 +9,7 @@ import {
   type WebSocketConnection,
 } from '../../src/index.js';
 import { roles } from '../support/frames.js';
-import { leftovers, open, pair, rawPair, sockets, timers, turns } from '../support/wire.js';
+import { leftovers, open, pair, rawPair, sockets, timers, timersLeft, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
 const lost: CloseInfo = { code: 1006, reason: '', wasClean: false };
@@ -49,8 +49,7 @@ afterEach(async () => {
   process.off('unhandledRejection', onFault).off('uncaughtException', onFault);
   expect(faults).toEqual([]);
   expect(await leftovers()).toBe(0);
-  // The runner has short timers of its own
-  await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), { timeout: 10_000 });
+  expect(await timersLeft(before)).toBe(0);
 });
 
 describe.each(roles)('a %s', (role) => {

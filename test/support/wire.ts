@@ -112,6 +112,16 @@ export function timers(): number {
   return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 }
 
+/** How many timers more than `before` stay alive; the runner has some of its own, which end within three seconds. */
+export async function timersLeft(before: number): Promise<number> {
+  for (let i = 0; i < 150 && timers() > before; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // The timer of this wait is gone in the turn after
+    await turns(2);
+  }
+  return Math.max(0, timers() - before);
+}
+
 /** Ends what the test played; how many sockets of connections are not gone then. */
 export async function leftovers(): Promise<number> {
   for (const socket of played) socket.destroy();
