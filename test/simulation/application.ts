@@ -151,7 +151,7 @@ export class Application {
     const open = ws.state === 'open';
     const writer = this.#try('createWriter', () => {
       const made = ws.createWriter(type);
-      return stream ? asWriter(made.writable) : made;
+      return stream && this.#world.complete ? asWriter(made.writable) : made;
     });
     if (writer === undefined || !open) return;
     const message = this.end.begin(type === 'text' ? 'ascii' : 'binary', 0, 'open');
@@ -211,7 +211,7 @@ export class Application {
     if (finite) message.fate = 'maybe';
     const options = this.#signal(abort);
     const sending = this.#try('sendStream', () =>
-      piped
+      piped && this.#world.complete
         ? pipe(source.iterable, ws.createWriter('binary').writable, options)
         : ws.sendStream(source.iterable, { type: 'binary', ...options }),
     );

@@ -198,7 +198,7 @@ export class ServerHost {
 
   /** Accepts every request, with its path as data. */
   #authentication({ plan }: Link): Pick<AcceptOptions, 'authenticate'> {
-    const { authenticate: ms = -1 } = plan;
+    const { authenticate: ms = -1 } = this.#world.complete ? plan : {};
     if (ms < 0) return {};
     return {
       authenticate: async (request, { url }) => {

@@ -57,8 +57,12 @@ export class World {
   readonly #counts: Map<string, number> = new Map();
   readonly #seen: Set<string> = new Set();
 
+  /** The library has properties of connections, and streams of writers: an older one can be simulated as well. */
+  readonly complete: boolean;
+
   constructor(library: Library, clock: VirtualClock, coverage: Coverage, program: Program) {
     this.library = library;
+    this.complete = 'stats' in library.WebSocketConnection.prototype;
     this.clock = clock;
     this.program = program;
     this.#began = clock.now;
