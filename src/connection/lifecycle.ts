@@ -126,7 +126,12 @@ export class Lifecycle {
 
   onData(chunk: Buffer): void {
     if (this.#heartbeat !== null) this.#heartbeat.heard = true;
-    if (this.state >= Life.Answered && this.transport.lingersTooLong(chunk.length)) this.#end();
+    if (
+      this.state >= Life.Answered &&
+      this.state < Life.Ending &&
+      this.transport.lingersTooLong(chunk.length)
+    )
+      this.#end();
     this.receiver.push(chunk);
   }
 

@@ -50,6 +50,8 @@ export class Transport {
   failed = false;
   /** A write is not flushed: the kernel's send buffer is full, or the stream is asynchronous. */
   #stalled = false;
+  /** The stream is being written to: one that delivers at once may lead to the next write meanwhile. */
+  #writing = false;
   #onWritten: ((error?: Error | null) => void) | null = null;
   /** Pieces that the stream was not given yet: `#rest[#next...]`, and the number of bytes in them. */
   #rest: Buffer[] | null = null;
@@ -74,10 +76,11 @@ export class Transport {
   }
 
   /**
-   * A write of this connection is not flushed. Bytes that others wrote into the stream, such as the response of the
+   * A write of this connection is not flushed, or under way. Bytes that others wrote into the stream, such as the response of the
    * opening handshake, do not count: nothing reports when they are.
    */
   get stalled(): boolean {
+    if (this.#writing) return true;
     return this.#stalled && (this.#stream.writableLength > 0 || this.#restSize > 0);
   }
 
@@ -201,6 +204,7 @@ export class Transport {
       if (!this.#stalled) this.#life.sender.flush();
     };
     this.started++;
+    this.#writing = true;
     const last = pieces.length - 1;
     try {
       if (last > 0) stream.cork();
@@ -213,6 +217,8 @@ export class Transport {
       this.#restSize = 0;
       this.#life.onSocketError(error as Error);
       return;
+    } finally {
+      this.#writing = false;
     }
     this.#stalled = stream.writableLength > 0;
     if (this.#stalled) this.#stalledAt = now();

@@ -125,14 +125,15 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {
     const { inbox } = this.#life.receiver;
     return {
-      next: (): Promise<IteratorResult<MessageReader, undefined>> =>
-        handled(
+      next(): Promise<IteratorResult<MessageReader, undefined>> {
+        return handled(
           inbox
-            .receive()
+            .receive(undefined, this)
             .then((value) => (value === null ? { done: true, value: undefined } : { done: false, value })),
-        ),
-      return: async (): Promise<IteratorResult<MessageReader, undefined>> => {
-        inbox.leave();
+        );
+      },
+      async return(): Promise<IteratorResult<MessageReader, undefined>> {
+        inbox.leave(this);
         return { done: true, value: undefined };
       },
       [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {

@@ -17,6 +17,8 @@ interface Waiter {
   resolve(message: MessageReader | null): void;
   reject(error: unknown): void;
   stop(): void;
+  /** The iteration that waits, or null for a call of `receive()`. */
+  readonly iteration: object | null;
 }
 
 /** Keeps the call that waits for a message, and the message that was delivered last. */
@@ -40,7 +42,7 @@ export class Inbox {
   }
 
   /** The next message; null after a clean close. Rejects with `signal.reason` when the signal aborts. */
-  receive(signal?: AbortSignal): Promise<MessageReader | null> {
+  receive(signal?: AbortSignal, iteration: object | null = null): Promise<MessageReader | null> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#pending) {
       return Promise.reject(
@@ -51,7 +53,7 @@ export class Inbox {
     this.#pending = true;
     this.#body?.skip();
     const promise = new Promise<MessageReader | null>((resolve, reject) => {
-      const waiter: Waiter = { resolve, reject, stop: () => {} };
+      const waiter: Waiter = { resolve, reject, stop: () => {}, iteration };
       this.#waiter = waiter;
       waiter.stop = onAbort(signal, (reason) => {
         this.#waiter = null;
@@ -75,9 +77,18 @@ export class Inbox {
     return this.reading && this.#body!.ended;
   }
 
-  /** Iteration is left: nothing that is still unread is asked for, unless `receive()` or a new iteration does. */
-  leave(): void {
-    if (this.#waiter !== null) return;
+  /**
+   * Iteration is left: nothing that is still unread is asked for, unless `receive()` or a new iteration does. The call
+   * that waits is over if it is the iteration's.
+   */
+  leave(iteration: object): void {
+    const waiter = this.#waiter;
+    if (waiter !== null) {
+      if (waiter.iteration !== iteration) return;
+      this.#waiter = null;
+      waiter.stop();
+      waiter.resolve(null);
+    }
     this.left = true;
     this.#receiver.onLeft();
   }

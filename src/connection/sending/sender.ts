@@ -174,9 +174,8 @@ export class Sender {
     while (left > 0 && !stalled) {
       const write = transport.started + 1;
       const pieces = endpoint.take(FLUSH_SIZE);
-      const rest = endpoint.pending;
-      transport.write(pieces, left - rest);
-      left = rest;
+      transport.write(pieces, left - endpoint.pending);
+      left = endpoint.pending;
       stalled = transport.stalled;
       if (this.#urgentWrite < 0) this.#urgentWrite = write;
       if (left > 0 && !stalled && outputSpent(FLUSH_SIZE)) {

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect as connectSocket } from 'node:net';
 import { Duplex, Readable } from 'node:stream';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { connect, TimeoutError, WebSocketServer } from '../../../src/index.js';
+import { connect, type MessageReader, TimeoutError, WebSocketServer } from '../../../src/index.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { leftovers, open, pair, rawPair, turns } from '../../support/wire.js';
 
@@ -240,6 +240,78 @@ describe.each(roles)('a %s', (role) => {
     expect(String((await thrown)[0])).toBe('Error: of the application');
     expect([errors, others.length > 0]).toEqual([[], true]);
   });
+
+  test.each(['next()', 'Readable.from()', 'receive()'] as const)(
+    '[X-09] an iteration that is left while %s waits lets the end come, and takes nothing from receive()',
+    async (by) => {
+      const [ws, peer] = await rawPair(role, { options: { closeTimeout: 20 } });
+      const iteration = ws[Symbol.asyncIterator]();
+      if (by === 'Readable.from()') {
+        const readable = Readable.from(ws).on('data', () => {});
+        await turns(5);
+        readable.destroy();
+      } else {
+        const waiting = by === 'next()' ? iteration.next() : ws.receive();
+        await iteration.return!();
+        if (by === 'next()') expect(await waiting).toEqual({ done: true, value: undefined });
+        else {
+          peer.send(1, 'for receive()');
+          expect(await ((await waiting) as MessageReader).text()).toBe('for receive()');
+          await iteration.return!();
+        }
+      }
+      await turns(5);
+      peer.socket.write(Buffer.concat([frameTo(role, 1, 'one'), frameTo(role, 1, 'two')]));
+      await turns(10);
+      peer.socket.resetAndDestroy();
+      expect((await ws.closed).code).toBe(1006);
+    },
+  );
+
+  test.each(['at once', 'later'] as const)(
+    '[X-02] a stream that delivers in the middle of a write, and calls back %s: frames are not mixed',
+    async (calls) => {
+      class Direct extends Duplex {
+        other!: Direct;
+        override _read(): void {}
+        override _write(chunk: Buffer, _: string, callback: () => void): void {
+          this.other.push(Buffer.from(chunk));
+          if (calls === 'later') setImmediate(callback);
+          else callback();
+        }
+        override _final(callback: () => void): void {
+          this.other.push(null);
+          callback();
+        }
+      }
+      const [one, two] = [new Direct({ allowHalfOpen: true }), new Direct({ allowHalfOpen: true })];
+      one.other = two;
+      two.other = one;
+      const ws = open(one, role);
+      const peer = open(two, role === 'server' ? 'client' : 'server');
+      const got: [string, number][] = [];
+      const echoed: number[] = [];
+      const binary = (size: number): Buffer => Buffer.alloc(size, size % 251);
+      peer.on('message', (data) => {
+        got.push([typeof data, data.length]);
+        if (typeof data !== 'string') expect(data.equals(binary(data.length))).toBe(true);
+        peer.ping().catch(() => {});
+        peer.send(data);
+        peer.send('x'.repeat(70_000));
+      });
+      ws.on('message', (data) => echoed.push(data.length));
+      await turns();
+      const sizes = [1, 100_000, 300_000, 50_000, 2];
+      ws.send('first');
+      for (const size of sizes) ws.send(binary(size));
+      ws.send('last');
+      while (echoed.length < 14) await turns(1);
+      expect(got).toEqual([['string', 5], ...sizes.map((size) => ['object', size]), ['string', 4]]);
+      expect(echoed.filter((_, i) => i % 2 === 0)).toEqual([5, ...sizes, 4]);
+      await ws.close();
+      expect((await peer.closed).wasClean).toBe(true);
+    },
+  );
 });
 
 test('[X-34] a consumer at its first message: not killed by a peer whose ping times are shorter', async () => {
