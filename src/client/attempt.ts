@@ -39,6 +39,8 @@ export function attempt(
   options: ResolvedConnectOptions,
   signal: AbortSignal,
 ): Promise<Switched> {
+  // An aborted signal emits no event any more
+  if (signal.aborted) return Promise.reject(signal.reason);
   const { subprotocols, requireSubprotocol, extensions, tls, agent } = options;
   const offer: ClientOffer = { key: makeKey(), subprotocols, requireSubprotocol, extensions };
   const request = (uri.secure ? https : http).request({

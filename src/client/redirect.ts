@@ -39,7 +39,7 @@ const harmlessTls: readonly string[] = [
   'sigalgs',
 ];
 
-/** Asks the server, and those that it redirects to. */
+/** Asks the server, and those that it redirects to, until `signal` aborts: then rejects with its reason. */
 export async function follow(
   url: string,
   first: WebSocketUri,
@@ -55,6 +55,8 @@ export async function follow(
     } catch (error) {
       const location = locationOf(error);
       if (location === undefined || redirects >= options.maxRedirects) throw error;
+      // The time may have ended the body of the redirect
+      signal.throwIfAborted();
       const next = resolve(location, base, uri, error as HandshakeError);
       const target = new URL(location, base);
       if (next.secure === uri.secure && next.host === uri.host) {

@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type ConnectOptions, connect, type HandshakeError } from '../../src/index.js';
+import { type ConnectOptions, connect, type HandshakeError, TimeoutError } from '../../src/index.js';
 import { cert, key } from '../server/certificate.js';
 import { checkSideConditions } from '../support/side-conditions.js';
 import { xorFactory } from '../support/xor.js';
@@ -195,4 +195,33 @@ test('§4.1 ws.responseHeaders are those of the response that opened the connect
   ws.terminate();
   await ws.closed;
   expect(ws.responseHeaders?.['upgrade']).toBe('websocket');
+});
+
+describe('a redirect whose body does not end, to a server that never answers', () => {
+  const endless = async (): Promise<{ readonly url: string; readonly asked: () => number }> => {
+    let asked = 0;
+    const silent = await serve(() => asked++);
+    const url = await serve((_, socket) => {
+      socket.write(moved(silent).replace('Content-Length: 0', 'Content-Length: 1000'));
+      socket.write('abc');
+    });
+    return { url, asked: () => asked };
+  };
+
+  test('rejects with a TimeoutError after handshakeTimeout, and is not followed', async () => {
+    const { url, asked } = await endless();
+    const opening = connect(url, { maxRedirects: 1, handshakeTimeout: 50 });
+    await expect(opening).rejects.toThrow(TimeoutError);
+    expect(asked()).toBe(0);
+  });
+
+  test('rejects with the reason of the signal, and is not followed', async () => {
+    const { url, asked } = await endless();
+    const reason = new Error('The user left');
+    const controller = new AbortController();
+    const opening = connect(url, { maxRedirects: 1, signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 50);
+    await expect(opening).rejects.toBe(reason);
+    expect(asked()).toBe(0);
+  });
 });
