@@ -69,8 +69,7 @@ export class Lifecycle {
     this.options = options;
     this.emitter = emitter;
     this.context = new ListenerContext(emitter);
-    // The code that made the connection adds its listeners first
-    process.nextTick(start, this, head);
+    process.nextTick(startSoon, this);
     this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
     this.reason = new EndReason(this.endpoint.closing);
     this.transport = new Transport(stream, this);
@@ -79,6 +78,9 @@ export class Lifecycle {
     if (extension !== undefined) extension.decoder.onready = (): void => this.receiver.pump();
     const { pingInterval, pingTimeout } = options;
     if (pingInterval > 0) this.#heartbeat = new Heartbeat(this, pingInterval, pingTimeout);
+    if (head !== undefined && head.length > 0) {
+      this.onData(Buffer.from(head.buffer, head.byteOffset, head.length));
+    }
   }
 
   get isOpen(): boolean {
@@ -91,12 +93,9 @@ export class Lifecycle {
   }
 
   /** Begins to read, after what was read with the opening handshake. */
-  start(head: Uint8Array | undefined): void {
-    if (head !== undefined && head.length > 0) {
-      this.onData(Buffer.from(head.buffer, head.byteOffset, head.length));
-    }
+  start(): void {
     this.transport.start();
-    this.receiver.pump();
+    this.receiver.start();
   }
 
   // Calls of the application
@@ -290,8 +289,9 @@ export class Lifecycle {
 
   /** Emits the failure, once; an `error` that has no listener is not thrown. */
   #report(): void {
+    if (this.emitter.listenerCount('error') === 0) return;
     const failure = this.reason.takeFailure();
-    if (failure !== null && this.emitter.listenerCount('error') > 0) this.context.emit('error', failure);
+    if (failure !== null) this.context.emit('error', failure);
   }
 
   #trace(event: string): void {
@@ -299,6 +299,17 @@ export class Lifecycle {
   }
 }
 
-function start(life: Lifecycle, head: Uint8Array | undefined): void {
-  life.start(head);
+const settled: Promise<void> = Promise.resolve();
+
+/**
+ * The code that made the connection adds its listeners first: in ticks that are queued already, such as that of the
+ * server's `connection`, or after it has awaited `accept()` or `connect()`. The tick after the microtasks is the first
+ * one after all of that, and costs no turn of the event loop.
+ */
+function startSoon(life: Lifecycle): void {
+  void settled.then(() => process.nextTick(start, life));
+}
+
+function start(life: Lifecycle): void {
+  life.start();
 }

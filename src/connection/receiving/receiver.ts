@@ -35,7 +35,8 @@ export class Receiver implements Waiting {
   readonly limits: ReceiveLimits;
   #mode: number = Mode.Undecided;
   #paused = false;
-  #pumping = false;
+  /** Events are being pulled, or {@link start} was not called yet. */
+  #pumping = true;
   /** The input that is left came in one small chunk. */
   #little = false;
   /** Data is read and dropped. */
@@ -64,6 +65,12 @@ export class Receiver implements Waiting {
   /** The consumer is reading a message that was received whole. */
   get hasWhole(): boolean {
     return !this.#discarding && this.#inbox !== null && this.#inbox.hasWhole;
+  }
+
+  /** Begins to handle what was received; until then nothing is emitted, not even the end. */
+  start(): void {
+    this.#pumping = false;
+    this.pump();
   }
 
   /** Accepts received bytes. */
