@@ -43,6 +43,7 @@ import { Heartbeat } from './heartbeat.js';
 import { Life, trace } from './life.js';
 import { ListenerContext } from './listener-context.js';
 import type { ResolvedConnectionOptions } from './options.js';
+import type { Owner } from './owner.js';
 import { Pings } from './pings.js';
 import { Receiver } from './receiving/receiver.js';
 import { Sender } from './sending/sender.js';
@@ -58,6 +59,7 @@ export class Lifecycle {
   readonly sender: Sender;
   readonly reason: EndReason;
   state: number = Life.Open;
+  owner: Owner | null = null;
   #pings: Pings | null = null;
   #heartbeat: Heartbeat | null = null;
   #deadline: ClosingDeadline | null = null;
@@ -119,6 +121,16 @@ export class Lifecycle {
     this.receiver.stop();
     if (this.state !== Life.Ending) this.#end();
     else if (this.transport.gone) this.#finish();
+  }
+
+  /**
+   * An async listener of the connection, or of its `connection` event, rejected. The end of the connection is no
+   * failure of its listener; anything else is a mistake of the application.
+   */
+  onListenerRejected(error: Error, report: (error: Error) => void): void {
+    if (this.reason.includes(error)) return;
+    void this.close(CloseCode.InternalError, '');
+    report(error);
   }
 
   // Events of the transport
@@ -279,6 +291,7 @@ export class Lifecycle {
     this.#endSending();
     const info = this.reason.settle();
     this.#report();
+    this.owner?.closed(this.emitter);
     this.context.emit('close', info);
   }
 

@@ -14,16 +14,21 @@ import type { ConnectionInit, PingOptions, SendOptions, SendStreamOptions } from
 import { handled } from './handled.js';
 import { Life } from './life.js';
 import { Lifecycle } from './lifecycle.js';
+import type { Owner } from './owner.js';
 import type { Inbox } from './receiving/inbox.js';
 import type { MessageReader, MessageType } from './receiving/message-reader.js';
 import { MessageWriter } from './sending/message-writer.js';
 import { type BytesLike, checkType, toBytes, toControlPayload, toPayload } from './sending/payload.js';
 import { type MessageSource, openSource, sendStream } from './sending/send-stream.js';
 
-/** Package-internal: whether an error is how the connection ended. */
-export let isEndOf: (ws: WebSocketConnection, error: unknown) => boolean;
-/** Package-internal: who is told that an async listener of the connection rejected, instead of the connection's `error`. */
-export let onListenerRejection: (ws: WebSocketConnection, report: (error: Error) => void) => void;
+/** Package-internal: makes a server the owner of a connection. */
+export let setOwner: (ws: WebSocketConnection, owner: Owner) => void;
+/** Package-internal: an async listener for `connection` rejected; `report` is called if that is a mistake. */
+export let onListenerRejected: (
+  ws: WebSocketConnection,
+  error: Error,
+  report: (error: Error) => void,
+) => void;
 
 /**
  * A WebSocket connection, open from the start. Made by `connect()`, `accept()` and `WebSocketServer`, or by
@@ -44,7 +49,6 @@ export let onListenerRejection: (ws: WebSocketConnection, report: (error: Error)
  */
 export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Data> {
   readonly #life: Lifecycle;
-  #reportRejection: ((error: Error) => void) | null = null;
 
   constructor(stream: Duplex, init: ConnectionInit<Data>) {
     super(init);
@@ -218,26 +222,26 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     await this.close();
   }
 
-  /** An async listener rejected. */
-  #onRejection(error: Error, event: string): void {
-    if (this.#life.reason.includes(error)) return;
-    void this.#life.close(CloseCode.InternalError, '');
-    if (this.#reportRejection !== null) this.#reportRejection(error);
-    else if (this.#life.state !== Life.Closed && event !== 'error' && this.listenerCount('error') > 0)
-      this.#life.context.emit('error', error);
+  /** Emits a mistake of an async listener as `error`, where that has a listener. */
+  #emitRejection(error: Error, event: string): void {
+    const { context, state } = this.#life;
+    if (state !== Life.Closed && event !== 'error' && this.listenerCount('error') > 0)
+      context.emit('error', error);
     // What a peer, the network or the time did must not end the process
     else if (!(error instanceof WebSocketError)) throw error;
   }
 
   static {
     setLifeOf((ws: WebSocketConnection) => ws.#life);
-    isEndOf = (ws, error) => ws.#life.reason.includes(error);
-    onListenerRejection = (ws, report) => {
-      ws.#reportRejection = report;
+    setOwner = (ws, owner) => {
+      ws.#life.owner = owner;
     };
+    onListenerRejected = (ws, error, report) => ws.#life.onListenerRejected(error, report);
     Object.defineProperty(WebSocketConnection.prototype, EventEmitter.captureRejectionSymbol, {
       value(this: WebSocketConnection, error: Error, event: string): void {
-        this.#onRejection(error, event);
+        const { owner } = this.#life;
+        const report = owner?.rejected ?? ((mistake): void => this.#emitRejection(mistake, event));
+        this.#life.onListenerRejected(error, report);
       },
     });
     // The first listener for messages decides how they are consumed

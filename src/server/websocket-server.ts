@@ -4,9 +4,10 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Owner } from '../connection/owner.js';
 import type { BytesLike } from '../connection/sending/payload.js';
 import { prepareMessage } from '../connection/sending/prepare-message.js';
-import { isEndOf, onListenerRejection, WebSocketConnection } from '../connection/websocket-connection.js';
+import { onListenerRejected, setOwner, WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
 import { HandshakeError, WebSocketError } from '../errors.js';
 import { decodePath, type PathParams, PathPattern, pathOf } from '../handshake/path.js';
@@ -56,15 +57,17 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
   readonly #own: OwnServer | undefined;
   readonly #server: HttpServer | undefined;
   readonly #detach: (() => void) | undefined;
-  /**
-   * One for all connections: a closure made in each handshake would keep the request for as long as they
-   * live.
-   */
-  readonly #onClose: (this: WebSocketConnection) => void;
-  /** Also one for all: an async listener of a connection has rejected. */
   /** What a peer, the network or the time did must not end the process: without a listener it is dropped. */
   readonly #report = (error: Error): void => {
     if (!(error instanceof WebSocketError) || this.listenerCount('error') > 0) this.emit('error', error);
+  };
+  /** Without a closure for each connection, which would keep its request for as long as it lives. */
+  readonly #owner: Owner = {
+    closed: (ws) => {
+      this.#connections.delete(ws as WebSocketConnection<Data>);
+      this.#checkIdle();
+    },
+    rejected: this.#report,
   };
   #handshakes = 0;
   #onIdle: (() => void) | undefined;
@@ -80,13 +83,6 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
       ...options,
       signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
     });
-    const forget = (ws: WebSocketConnection): void => {
-      this.#connections.delete(ws as WebSocketConnection<Data>);
-      this.#checkIdle();
-    };
-    this.#onClose = function (): void {
-      forget(this);
-    };
     this.#path = path === undefined ? undefined : new PathPattern(path);
     if (port !== undefined) {
       this.#own = new OwnServer(this.#options.handshakeTimeout);
@@ -254,11 +250,9 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
   #onRejection(error: Error, event: unknown, args: readonly unknown[]): void {
     if (event === 'error') throw error;
     const [ws] = args;
-    if (event === 'connection' && ws instanceof WebSocketConnection) {
-      if (isEndOf(ws, error)) return;
-      void ws.close(CloseCode.InternalError);
-    }
-    this.#report(error);
+    const known = event === 'connection' && ws instanceof WebSocketConnection;
+    if (known) onListenerRejected(ws, error, this.#report);
+    else this.#report(error);
   }
 
   static {
@@ -282,8 +276,7 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
     // Emitted in a tick of its own: what a listener throws is no failure of the handshake.
     if (result instanceof WebSocketConnection) {
       this.#connections.add(result);
-      result.on('close', this.#onClose);
-      onListenerRejection(result, this.#report);
+      setOwner(result, this.#owner);
       process.nextTick(emitConnection, this, result, request, context);
       if (this.#closed !== undefined) void result.close(CloseCode.GoingAway);
     } else {

@@ -43,6 +43,55 @@ const portOf = (server: { address(): unknown }): number => (server.address() as 
 
 const echo = (ws: WebSocketConnection): void => void ws.on('message', (data) => ws.send(data));
 
+describe('an application that removes all listeners of a connection', () => {
+  test('changes nothing for the server: it knows when the connection is closed, and shuts down', async () => {
+    const server = await start();
+    server.on('connection', (ws) => {
+      echo(ws);
+      ws.removeAllListeners().resume();
+    });
+    const [first, second] = [await RawClient.connect(portOf(server)), await opened(portOf(server))];
+    await using _first = first;
+    await using _second = second;
+    await first.write(requestText()).response();
+    const [ws, other] = [...server.connections].toReversed();
+    expect(ws!.listenerCount('close')).toBe(0);
+    ws!.terminate();
+    await ws!.closed;
+    expect([...server.connections]).toEqual([other]);
+    await server.close({ timeout: 0 });
+    expect([other!.state, server.connections.size]).toEqual(['closed', 0]);
+  });
+
+  test('leaves rejections of its async listeners to the server', async () => {
+    const server = await start();
+    const errors: unknown[] = [];
+    server.on('error', (error) => errors.push(error));
+    const failure = new Error('A mistake of the application');
+    server.on('connection', (ws) => {
+      ws.removeAllListeners().on('message', async () => {
+        throw failure;
+      });
+    });
+    const ws = await connect(`ws://127.0.0.1:${portOf(server)}/`);
+    ws.send('a');
+    expect(await ws.closed).toMatchObject({ code: 1011 });
+    expect(errors).toEqual([failure]);
+  });
+});
+
+test('a connection is gone from connections when its close listeners run', async () => {
+  const server = await start();
+  const sizes: number[] = [];
+  server.on('connection', (ws) => ws.prependListener('close', () => sizes.push(server.connections.size)));
+  const ws = await connect(`ws://127.0.0.1:${portOf(server)}/`);
+  const [own] = server.connections;
+  own!.terminate();
+  await ws.closed;
+  await own!.closed;
+  expect(sizes).toEqual([0]);
+});
+
 describe('an async connection listener', () => {
   test('that rejects with the end of its own connection is no failure', async () => {
     const server = await start();
