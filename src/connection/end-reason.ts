@@ -56,7 +56,10 @@ export class EndReason {
   }
 
   /** The connection is lost by an error, or failed because of it; the first one is the reason. */
-  fail(error: Error, violated = false): void {
+  fail(reason: Error, violated = false): void {
+    // An extension may throw anything
+    const error =
+      reason instanceof Error ? reason : new Error('The extension threw no Error', { cause: reason });
     owners.set(error, this);
     if (this.failure !== null) return;
     this.failure = error;

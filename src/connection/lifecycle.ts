@@ -214,7 +214,7 @@ export class Lifecycle {
 
   // Events of the sender and the heartbeat
 
-  /** A message that was accepted cannot be sent: its Blob cannot be read, or the extension failed. */
+  /** A message that was accepted cannot be sent: its Blob or memory cannot be read, or the extension failed. */
   onSourceFailure(error: Error): void {
     this.#trace('sourceFailure');
     if (this.state > Life.Closing) return;
@@ -285,7 +285,12 @@ export class Lifecycle {
   #finish(): void {
     this.state = Life.Closed;
     this.#deadline?.cancel();
-    this.endpoint.closed();
+    try {
+      this.endpoint.closed();
+    } catch (error) {
+      // The extension cannot be closed: reported before the end, which does not wait for it
+      this.reason.fail(error as Error);
+    }
     this.reason.begin();
     this.receiver.close();
     this.#endSending();

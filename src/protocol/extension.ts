@@ -41,7 +41,7 @@ export interface Extension {
   /**
    * Frees what it holds; nothing is called after it. From here on it calls nothing either, not even
    * `onready`, and what a pending promise of the encoder gives is dropped: it should settle soon, with
-   * anything.
+   * anything. What it throws is emitted as `error`, unless the connection has failed before; it ends all the same.
    */
   close(): void;
 }

@@ -5,7 +5,7 @@ import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
 import { MessageWritable } from './message-writable.js';
 import { type BytesLike, sizeOf, toBytes } from './payload.js';
-import type { TurnHolder } from './send-queue.js';
+import { Turn, type TurnHolder } from './send-queue.js';
 
 /**
  * Sends one message, each `write()` as a fragment. The message has the connection's outgoing side for itself
@@ -136,30 +136,52 @@ export class MessageWriter implements TurnHolder {
     if (this.ending) return Promise.reject(new TypeError('Tried to write to a message after end()'));
     const { sender } = this.#life;
     const size = sizeOf(chunk);
-    const held = this.#cancelled === null && sender.holdFragment(size);
+    let held = this.#cancelled === null && sender.holdFragment(size);
     if (held) this.ending = fin;
-    const turn = (): Promise<void> => {
+    const release = (): void => {
       if (held) sender.queue.countFragment(-1, size);
-      return this.#put(chunk, fin);
+      held = false;
     };
+    const turn = (): Promise<void> => this.#put(chunk, fin, release);
     const step = this.#tail.then(turn, turn);
     // It also marks the promise as handled: the end of a connection that nobody awaits is no unhandled rejection
     this.#tail = step.catch(() => {});
     return step;
   }
 
-  async #put(chunk: string | BytesLike, fin: boolean): Promise<void> {
-    if (this.#cancelled !== null) throw this.#cancelled.reason;
+  /** @param release - the fragment no longer waits */
+  async #put(chunk: string | BytesLike, fin: boolean, release: () => void): Promise<void> {
+    const { sender } = this.#life;
     try {
+      if (this.#cancelled !== null) throw this.#cancelled.reason;
       const data = this.type === 'text' ? this.#text(chunk, fin) : this.#binary(chunk);
       this.#begun = true;
-      await this.#life.sender.fragment(this.#opcode, data, fin);
+      sender.queue.turn = Turn.Begun;
+      const work = this.#frame(data, fin);
+      if (work !== undefined) await work;
+      if (sender.queue.turn !== Turn.Begun) throw this.#life.reason.error;
+      release();
+      await sender.flushFragment(data.length);
     } catch (error) {
+      release();
+      // It may have been the last that drained() and 'drain' wait for
+      sender.schedule();
       this.ending = false;
       this.abort(error);
-      throw error;
+      throw this.#cancelled!.reason;
     }
-    if (fin) this.#life.sender.release(this);
+    if (fin) sender.release(this);
+  }
+
+  /** Frames a fragment; an extension that fails at it fails the connection. */
+  #frame(data: string | Uint8Array, fin: boolean): Promise<void> | undefined {
+    const fail = (error: unknown): void => this.#life.onSourceFailure(error as Error);
+    try {
+      return this.#life.endpoint.send(this.#opcode, data, fin)?.catch(fail);
+    } catch (error) {
+      fail(error);
+      return undefined;
+    }
   }
 
   #binary(chunk: string | BytesLike): Uint8Array {

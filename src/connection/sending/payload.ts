@@ -5,9 +5,10 @@ import type { MessageType } from '../receiving/message-reader.js';
 /** Bytes of a message: any view, at any offset, or a whole buffer. */
 export type BytesLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
-/** The bytes of `data`, without a copy; throws a TypeError for what has none. */
+/** The bytes of `data`, without a copy; throws a TypeError for what has none, or whose memory was transferred. */
 export function toBytes(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
+  // A view of memory that was transferred is empty, and no other can be made of it
+  if (data instanceof Uint8Array) return data.length > 0 ? data : new Uint8Array(data.buffer, 0, 0);
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
   throw new TypeError(`Tried to send what is neither string nor bytes: ${describe(data)}`);

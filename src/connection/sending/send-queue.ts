@@ -14,6 +14,7 @@
  */
 
 import { Fifo } from '../fifo.js';
+import type { Lifecycle } from '../lifecycle.js';
 import { nextTurn, outputSpent } from './output-turns.js';
 
 /** Who has the turn. */
@@ -58,11 +59,10 @@ export class SendQueue {
   #running = false;
   /** The time slice of this turn of the event loop is used up: the rest starts in a later one. */
   #waiting = false;
-  readonly #onProgress: () => void;
+  readonly #life: Lifecycle;
 
-  /** @param onProgress - called when entries were started in a later turn */
-  constructor(onProgress: () => void) {
-    this.#onProgress = onProgress;
+  constructor(life: Lifecycle) {
+    this.#life = life;
   }
 
   /** Entries that are queued. */
@@ -90,11 +90,12 @@ export class SendQueue {
   }
 
   /** A whole message takes the turn until `work` settles. */
-  hold(work: Promise<void>, size: number, onError: (error: Error) => void): void {
+  hold(work: Promise<void>, size: number): void {
     this.turn = Turn.Work;
     this.#workSize = size;
     this.size += size;
-    work.catch(onError).then(() => {
+    const settled = work.catch((error) => this.#life.onSourceFailure(error));
+    settled.then(() => {
       this.size -= this.#workSize;
       this.#workSize = 0;
       if (this.turn === Turn.Work) this.release();
@@ -167,7 +168,7 @@ export class SendQueue {
         if (entry === undefined) break;
         this.size -= entry.size;
         if (entry.writer !== undefined) this.#writers.delete(entry.writer);
-        entry.start();
+        this.#start(entry);
         if (this.#entries.length > 0 && outputSpent(entry.size)) {
           this.#runLater();
           break;
@@ -178,12 +179,21 @@ export class SendQueue {
     }
   }
 
+  /** What an entry throws fails the connection: the call that released the turn has no part in it. */
+  #start(entry: Entry): void {
+    try {
+      entry.start();
+    } catch (error) {
+      this.#life.onSourceFailure(error as Error);
+    }
+  }
+
   #runLater(): void {
     this.#waiting = true;
     void nextTurn().then(() => {
       this.#waiting = false;
       this.#run();
-      this.#onProgress();
+      this.#life.sender.schedule();
     });
   }
 }

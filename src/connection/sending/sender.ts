@@ -59,12 +59,16 @@ export class Sender {
   /** Sends a message after those that are queued; returns whether there is room for more. */
   send(opcode: MessageOpcode, data: string | Uint8Array, compress: boolean): boolean {
     const { endpoint } = this.#life;
-    if (this.#free) {
-      const work = endpoint.send(opcode, data, true, compress);
-      if (work !== undefined) this.#hold(work, Buffer.byteLength(data));
-    } else {
-      const size = Buffer.byteLength(data);
-      this.queue.add({ size, start: () => this.#hold(endpoint.send(opcode, data, true, compress), size) });
+    try {
+      if (this.#free) {
+        const work = endpoint.send(opcode, data, true, compress);
+        if (work !== undefined) this.#hold(work, Buffer.byteLength(data));
+      } else {
+        const size = Buffer.byteLength(data);
+        this.queue.add({ size, start: () => this.#hold(endpoint.send(opcode, data, true, compress), size) });
+      }
+    } catch (error) {
+      this.#life.onSourceFailure(error as Error);
     }
     return this.#room(data.length);
   }
@@ -72,12 +76,13 @@ export class Sender {
   /** Sends a message that was framed before. */
   sendPrepared(message: PreparedMessage, compress: boolean): boolean {
     const { endpoint } = this.#life;
-    if (this.#free) {
-      const work = endpoint.sendPrepared(message, compress);
-      if (work !== undefined) this.#hold(work, message.bytes.length);
-    } else {
-      const size = message.bytes.length;
-      this.queue.add({ size, start: () => this.#hold(endpoint.sendPrepared(message, compress), size) });
+    // Throws when the caller has transferred its memory
+    const size = message.bytes.length;
+    try {
+      if (this.#free) this.#hold(endpoint.sendPrepared(message, compress), size);
+      else this.queue.add({ size, start: () => this.#hold(endpoint.sendPrepared(message, compress), size) });
+    } catch (error) {
+      this.#life.onSourceFailure(error as Error);
     }
     return this.#room(message.data.length);
   }
@@ -112,20 +117,14 @@ export class Sender {
     this.schedule();
   }
 
-  /** Sends a fragment of the message that has the turn; resolves when it is flushed, and others had their turn. */
-  async fragment(opcode: MessageOpcode, data: string | Uint8Array, fin: boolean): Promise<void> {
+  /** Flushes a fragment of `size` bytes; resolves when that is done, and others had their turn. */
+  async flushFragment(size: number): Promise<void> {
     const { endpoint, transport } = this.#life;
-    this.queue.turn = Turn.Begun;
-    const work = endpoint.send(opcode, data, fin);
-    if (work !== undefined) {
-      await work;
-      if (this.queue.turn !== Turn.Begun) throw this.#life.reason.error;
-    }
     this.flush();
     // Not drained(): messages may be queued that wait for this one
     if (transport.stalled || endpoint.pending > 0) {
       await this.#flushWaits.wait(false);
-    } else if (outputSpent(data.length)) await nextTurn();
+    } else if (outputSpent(size)) await nextTurn();
   }
 
   /** A fragment waits for the one before; false when too much waits already, and the connection is lost. */
@@ -141,7 +140,9 @@ export class Sender {
     const { endpoint, pings } = this.#life;
     if (!this.#affords(endpoint.urgentCost + pings.count * PING_COST)) return false;
     send();
-    this.schedule();
+    // What stays after a flush goes in front of messages, and counts
+    if (endpoint.pending >= WRITE_NOW) this.flush();
+    else this.schedule();
     return true;
   }
 
@@ -230,7 +231,7 @@ export class Sender {
 
   /** The queue of messages that have to wait. */
   get queue(): SendQueue {
-    this.#queue ??= new SendQueue(() => this.schedule());
+    this.#queue ??= new SendQueue(this.#life);
     return this.#queue;
   }
 
@@ -250,9 +251,8 @@ export class Sender {
 
   /** Keeps the turn while a message is worked on in the thread pool. */
   #hold(work: Promise<void> | undefined, size: number): void {
-    if (work === undefined) return;
-    const done = work.then(() => this.schedule());
-    this.queue.hold(done, size, (error) => this.#life.onSourceFailure(error));
+    const done = work?.then(() => this.schedule());
+    if (done !== undefined) this.queue.hold(done, size);
   }
 
   /** Has the queue flushed; returns whether there is room for more. */
@@ -263,7 +263,7 @@ export class Sender {
       this.flush();
       pending = endpoint.pending;
     } else this.schedule();
-    // The flush has failed
+    // The extension, or the flush, has failed
     if (!this.#life.isOpen) return false;
     const queue = this.#queue;
     const amount = pending + transport.pending + (queue === null ? 0 : queue.size);

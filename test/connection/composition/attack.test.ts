@@ -4,9 +4,18 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect as connectSocket } from 'node:net';
 import { Duplex, Readable } from 'node:stream';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { connect, type MessageReader, TimeoutError, WebSocketServer } from '../../../src/index.js';
+import {
+  connect,
+  type MessageReader,
+  type PreparedMessage,
+  prepareMessage,
+  TimeoutError,
+  WebSocketServer,
+} from '../../../src/index.js';
+import type { Extension, MessageEncoder } from '../../../src/protocol.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { leftovers, open, pair, rawPair, turns } from '../../support/wire.js';
+import { makeXor } from '../../support/xor.js';
 
 afterEach(async () => {
   expect(await leftovers()).toBe(0);
@@ -312,7 +321,177 @@ describe.each(roles)('a %s', (role) => {
       expect((await peer.closed).wasClean).toBe(true);
     },
   );
+  test.each(['a writer', 'the thread pool', 'a Blob'])(
+    '[X-33] memory that is transferred while it is queued behind %s: closes with 1011, nothing is unhandled',
+    async (front) => {
+      let calls = 0;
+      const extension = () =>
+        withEncoder({ encode: (data, last) => makeXor(calls++ === 0).encoder.encode(data, last) });
+      const pool = front === 'the thread pool';
+      const [ws, peer] = await pair(role, pool ? { extension } : {}, pool ? { extension: makeXor } : {});
+      const errors: unknown[] = [];
+      ws.on('error', (error) => errors.push(error));
+      peer.resume();
+      const writer = front === 'a writer' ? ws.createWriter('text') : null;
+      await writer?.write('first');
+      if (writer === null) ws.send(front === 'a Blob' ? new Blob(['first']) : 'first');
+      const bytes = new Uint8Array(100);
+      ws.send(bytes);
+      ws.send('last');
+      const drained = ws.drained();
+      structuredClone(bytes, { transfer: [bytes.buffer] });
+      await writer?.end();
+      await expect(drained).rejects.toMatchObject({ cause: expect.any(TypeError) });
+      expect((await peer.closed).code).toBe(1011);
+      expect((await ws.closed).wasClean).toBe(false);
+      expect([errors, peer.stats.messagesReceived]).toEqual([[expect.any(TypeError)], 1]);
+    },
+  );
+
+  test('[X-33] memory that was transferred before it is sent is a TypeError, and the connection goes on', async () => {
+    const [ws, peer] = await pair(role);
+    const send = (data: Buffer | ArrayBuffer | DataView | PreparedMessage) => ws.send(data);
+    const makes = [
+      Buffer.from,
+      (memory: ArrayBuffer) => memory,
+      (memory: ArrayBuffer) => new DataView(memory),
+    ];
+    for (const make of makes) {
+      const memory = new ArrayBuffer(10);
+      const data = make(memory);
+      const prepared = prepareMessage(data);
+      structuredClone(memory, { transfer: [memory] });
+      expect(() => send(data)).toThrow(TypeError);
+      expect(() => send(prepared)).toThrow(TypeError);
+      expect(() => ws.send(data, { type: 'text' })).toThrow(TypeError);
+    }
+    for (const make of makes) expect(send(make(new ArrayBuffer(0)))).toBe(true);
+    for (const _ of makes) expect((await (await peer.receive())?.bytes())?.length).toBe(0);
+    ws.terminate();
+  });
+
+  test.each(['send()', 'a queued send()', 'a prepared message', 'write()', 'a late write()'] as const)(
+    '[X-20] an extension that fails at %s: no exception, closes with 1011 and error',
+    async (call) => {
+      // Anything may be thrown
+      const failure = call === 'send()' ? 'no Error' : new Error('of the extension');
+      const fail = (): never => {
+        throw failure;
+      };
+      const encode = call === 'a late write()' ? async (): Promise<never> => fail() : fail;
+      const extension = () => withEncoder(call === 'send()' ? { wants: fail } : { encode, shareKey: 'x' });
+      const [ws, peer] = await pair(role, { extension }, { extension: makeXor });
+      const errors: unknown[] = [];
+      ws.on('error', (error) => errors.push(error instanceof Error ? error.message : error));
+      peer.resume();
+      if (call === 'send()') expect(ws.send('text')).toBe(false);
+      else if (call === 'a prepared message') expect(ws.send(prepareMessage('text'))).toBe(false);
+      else if (call === 'a queued send()') {
+        expect(ws.send(new Blob(['-']), { compress: false })).toBe(true);
+        expect(ws.send('text')).toBe(true);
+      } else await expect(ws.createWriter('text').write('text')).rejects.toMatchObject({ cause: failure });
+      expect((await peer.closed).code).toBe(1011);
+      await ws.closed;
+      expect([errors, ws.bufferedAmount]).toEqual([[expect.stringMatching(/no Error|of the extension/)], 0]);
+    },
+  );
+
+  test('[X-17] an extension that throws when it is closed: error, then close, and closed resolves', async () => {
+    const close = () => {
+      throw new Error('of the extension');
+    };
+    const [ws, peer] = await pair(role, { extension: () => ({ ...makeXor(), close }) }, {});
+    const events: unknown[] = [];
+    ws.on('error', (error) => events.push(error.message));
+    ws.on('close', ({ code }) => events.push(code));
+    peer.resume();
+    expect(await ws.close()).toMatchObject({ code: 1000, wasClean: true });
+    expect(events).toEqual(['of the extension', 1000]);
+  });
+
+  test('[X-12] drained() and drain do not wait for a writer that was aborted before it sent', async () => {
+    const [ws, peer] = await pair(role, { options: { highWaterMark: 1 } });
+    peer.resume();
+    let drains = 0;
+    ws.on('drain', () => drains++);
+    // In a callback of the event loop, what is due at the end of the tick comes before what promises lead to
+    const drained = await new Promise<readonly [Promise<void>]>((resolve) => {
+      setImmediate(() => {
+        const writer = ws.createWriter('text');
+        void writer.write('never sent').catch(() => {});
+        expect(ws.send('text')).toBe(false);
+        writer.abort();
+        resolve([ws.drained()]);
+      });
+    });
+    await drained[0];
+    await turns();
+    expect([drains, ws.bufferedAmount, ws.state]).toEqual([1, 0, 'open']);
+    ws.terminate();
+  });
+
+  test('[X-12] a fragment that is worked on in the thread pool counts, and drained() waits for it', async () => {
+    let finish = (): void => {};
+    const encode = (data: Uint8Array, last: boolean): Promise<Buffer> =>
+      new Promise((resolve) => {
+        finish = () => resolve(makeXor().encoder.encode(data, last));
+      });
+    const [ws, peer] = await pair(role, { extension: () => withEncoder({ encode }) }, { extension: makeXor });
+    let drained = false;
+    const end = ws.createWriter('binary').end(Buffer.alloc(1000));
+    const waiting = ws.drained().then(() => {
+      drained = true;
+    });
+    await turns();
+    expect([ws.bufferedAmount, drained]).toEqual([1000, false]);
+    finish();
+    await Promise.all([end, waiting]);
+    expect(ws.bufferedAmount).toBe(0);
+    expect((await (await peer.receive())?.bytes())?.length).toBe(1000);
+    ws.terminate();
+  });
+
+  test('[X-12] ping() and pong() of one tick are bounded by maxBufferedAmount, without the messages', async () => {
+    const options = { maxBufferedAmount: 1_000_000 };
+    const ws = open(new Duplex({ read: () => {}, write: () => {} }), role, { options });
+    const payload = Buffer.alloc(125);
+    expect(ws.send(Buffer.alloc(4_000_000))).toBe(false);
+    void ws.ping();
+    ws.pong(payload);
+    expect(ws.state).toBe('open');
+    ws.terminate();
+    await ws.closed;
+    const other = open(new Duplex({ read: () => {}, write: () => {} }), role, { options });
+    const full = once(other, 'error');
+    let most = 0;
+    for (let i = 0; i < 20_000; i++) {
+      other.pong(payload);
+      most = Math.max(most, other.bufferedAmount);
+    }
+    expect((await full)[0]).toMatchObject({ code: 'ERR_SEND_QUEUE_FULL' });
+    expect(most).toBeGreaterThan(500_000);
+    expect(most).toBeLessThan(1_200_000);
+    expect((await other.closed).code).toBe(1006);
+  });
+
+  test('[X-02] abort(reason) of a message that has begun: all its pending writes reject with the reason', async () => {
+    const stream = new Duplex({ read: () => {}, write: () => {} });
+    const ws = open(stream, role, { options: { closeTimeout: 20 } });
+    const writer = ws.createWriter('binary');
+    const writes = [writer.write(Buffer.alloc(100_000)), writer.write('waits for it')];
+    await turns();
+    writer.abort(new Error('mine'));
+    for (const write of writes) await expect(write).rejects.toThrow('mine');
+    await expect(writer.end()).rejects.toThrow('mine');
+    expect((await ws.closed).code).toBe(1006);
+  });
 });
+
+/** The toy extension with another encoder. */
+function withEncoder(encoder: Partial<MessageEncoder>): Extension {
+  const extension = makeXor();
+  return { ...extension, encoder: { ...extension.encoder, ...encoder } };
+}
 
 test('[X-34] a consumer at its first message: not killed by a peer whose ping times are shorter', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] });
