@@ -5,7 +5,8 @@
  *     toolkit   compat          the public API only
  *     index.ts  protocol.ts     the public API: what the layers below offer
  *     server    client          node:http, node:https, node:http2, node:net, node:tls
- *     connection                node:stream, node:events, node:async_hooks, node:diagnostics_channel
+ *     connection                node:stream, node:events, node:async_hooks, node:diagnostics_channel;
+ *                               node:net, node:tls, to recognize a socket: it opens none
  *     extensions                node:zlib
  *     handshake                 no I/O; node:crypto
  *     protocol                  no I/O; node:buffer, node:crypto
@@ -38,7 +39,7 @@ const layers = new Map<string, Layer>([
   ['entry', { rank: 6, builtins: [] }],
   ['server', { rank: 5, builtins: network }],
   ['client', { rank: 5, builtins: network }],
-  ['connection', { rank: 4, builtins: connection }],
+  ['connection', { rank: 4, builtins: [...connection, 'net', 'tls'] }],
   ['extensions', { rank: 3, builtins: ['buffer', 'zlib'] }],
   ['handshake', { rank: 2, pure: true, builtins: core }],
   ['protocol', { rank: 1, pure: true, builtins: core }],

@@ -47,7 +47,7 @@ import type { Owner } from './owner.js';
 import { Pings } from './pings.js';
 import { Receiver } from './receiving/receiver.js';
 import { Sender } from './sending/sender.js';
-import { Transport } from './transport.js';
+import { passesOn, Transport } from './transport.js';
 
 /** Owns the state of one connection, and its parts. */
 export class Lifecycle {
@@ -72,7 +72,7 @@ export class Lifecycle {
     this.emitter = emitter;
     this.context = new ListenerContext(emitter);
     process.nextTick(startSoon, this);
-    this.endpoint = new Endpoint({ role, ...(extension && { extension }) });
+    this.endpoint = new Endpoint({ role, ownMemory: passesOn(stream), ...(extension && { extension }) });
     this.reason = new EndReason(this.endpoint.closing);
     this.transport = new Transport(stream, this);
     this.receiver = new Receiver(this);

@@ -8,6 +8,9 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Lifecycle } from './lifecycle.js';
+import { bytesIn, memoryChanged } from './written-memory.js';
+
+export { passesOn } from './written-memory.js';
 
 /** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
 const FIRST_PART = 64 * 1024;
@@ -135,10 +138,17 @@ export class Transport {
     if (typeof setKeepAlive === 'function') setKeepAlive.call(this.#stream, true, interval);
   }
 
-  /** Writes the pieces, in as few system calls as the stream allows. Call it only while not {@link stalled}. */
+  /**
+   * Writes the pieces, in as few system calls as the stream allows. Call it only while not {@link stalled}. What has not
+   * the `size` that was queued is not written: the peer would read the next header as payload.
+   */
   write(pieces: Buffer[], size: number): void {
     if (!this.#stream.writable) {
       this.failed = true;
+      return;
+    }
+    if (bytesIn(pieces, 0) !== size) {
+      this.#onChanged();
       return;
     }
     if (size <= this.#part) {
@@ -169,6 +179,10 @@ export class Transport {
   /** Gives parts to the stream until one stalls. */
   #giveParts(): void {
     while (this.#restSize > 0 && this.#stream.writable) {
+      if (bytesIn(this.#rest!, this.#next) !== this.#restSize) {
+        this.#onChanged();
+        return;
+      }
       const part: Buffer[] = [];
       const most = this.#part;
       let size = 0;
@@ -181,14 +195,20 @@ export class Transport {
         part.push(taken);
         size += taken.length;
       }
-      // A piece whose memory was transferred has no bytes left
-      this.#restSize -= size === 0 ? this.#restSize : size;
+      this.#restSize -= size;
       if (this.#restSize === 0) this.#rest = null;
       this.#give(part);
       if (this.#stalled) return;
       this.#part = Math.min(MAX_PART, this.#part * 2);
     }
     if (this.#ending) this.end();
+  }
+
+  /** The application has changed memory that is queued: nothing of it, or after it, is written. */
+  #onChanged(): void {
+    this.failed = true;
+    this.#restSize = 0;
+    this.#life.onSocketError(memoryChanged());
   }
 
   #give(pieces: readonly Buffer[]): void {

@@ -34,15 +34,17 @@ export class EndpointOutput {
   #waiting = false;
   /** Nothing is sent any more: the connection under the endpoint is lost. */
   #muted = false;
+  readonly #ownMemory: boolean;
   readonly #writer: FrameWriter;
   /** Control frames that go in front of what is queued. */
   #urgent: FrameWriter | null = null;
 
-  constructor(role: Role, extension: Extension | null) {
+  constructor(role: Role, extension: Extension | null, ownMemory = false) {
     this.role = role;
     this.masks = role === 'client';
     this.extension = extension;
-    this.#writer = new FrameWriter(this.masks);
+    this.#ownMemory = ownMemory;
+    this.#writer = new FrameWriter(this.masks, ownMemory);
   }
 
   /**
@@ -157,7 +159,7 @@ export class EndpointOutput {
       this.#writer.frame(first, payload);
       return;
     }
-    this.#urgent ??= new FrameWriter(this.masks);
+    this.#urgent ??= new FrameWriter(this.masks, this.#ownMemory);
     this.#urgent.frame(first, payload);
   }
 

@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly maxMessageSize?: number;
   /** The negotiated extension that transforms payloads, if any. */
   readonly extension?: Extension;
+  /** What is sent lies in memory that nothing else uses, for a stream that passes buffers on; see `FrameWriter`. */
+  readonly ownMemory?: boolean;
 }
 
 const empty: Buffer = Buffer.alloc(0);
@@ -64,7 +66,7 @@ export class Endpoint extends EndpointOutput {
   readonly #utf8: Utf8Validator = new Utf8Validator();
 
   constructor(options: EndpointOptions) {
-    super(options.role, options.extension ?? null);
+    super(options.role, options.extension ?? null, options.ownMemory);
     this.#parser = new FrameParser(!this.masks, this.extension?.rsv);
     this.maxMessageSize = this.maxTextSize = options.maxMessageSize ?? Number.POSITIVE_INFINITY;
   }

@@ -37,7 +37,8 @@ const empty: Buffer = Buffer.alloc(0);
  * writer, is written once, and never again, for as long as a view of it exists. So a piece may be held
  * without limit, by a stream that has not written it yet. Only a writer whose open piece ends at `slabEnd`
  * may append in place; a full slab is replaced, never reused. A writer has one piece in it at a time: a peer
- * that reads slowly keeps no more than that of the bytes of other connections alive.
+ * that reads slowly keeps no more than that of the bytes of other connections alive. Pieces of it are given
+ * only to streams that pass no buffer on: a view of one byte gives access to all of it, and can detach it.
  */
 let slab: Buffer = empty;
 let slabEnd = 0;
@@ -59,10 +60,16 @@ export class FrameWriter {
   #blocks = 0;
   #key = 0;
   readonly #masked: boolean;
+  readonly #own: boolean;
 
-  /** @param masked - whether this endpoint is a client, which "MUST mask all frames that it sends" (§5.1) */
-  constructor(masked: boolean) {
+  /**
+   * @param masked - whether this endpoint is a client, which "MUST mask all frames that it sends" (§5.1)
+   * @param own - what is taken goes to a stream that may pass the buffers on: everything is copied to blocks of
+   *   this writer, and these hold nothing else
+   */
+  constructor(masked: boolean, own = false) {
     this.#masked = masked;
+    this.#own = own;
   }
 
   /** About the memory that what is not taken yet holds: `size`, and what each piece takes beside its bytes. */
@@ -74,11 +81,12 @@ export class FrameWriter {
    * Appends a frame.
    *
    * @param first - its first byte: FIN, RSV and opcode
-   * @param payload - never changed; one of a server over 8 KiB is kept by reference until its bytes have left
+   * @param payload - never changed; one of a server over 8 KiB is kept by reference until its bytes have left,
+   *   unless the writer has its own memory
    */
   frame(first: number, payload: Uint8Array): void {
     const length = payload.length;
-    if (!this.#masked && length > MAX_COPIED) {
+    if (!this.#masked && length > MAX_COPIED && !this.#own) {
       this.#commit(this.#header(first, length, 0));
       this.#refer(payload);
       return;
@@ -106,7 +114,7 @@ export class FrameWriter {
    */
   raw(frames: Buffer): void {
     const early = this.#end === this.#start && this.#pieces.length < MAX_REFERENCES;
-    if (early || frames.length > MAX_COPIED_FRAME) {
+    if (!this.#own && (early || frames.length > MAX_COPIED_FRAME)) {
       if (frames.length > 0) this.#refer(frames);
       return;
     }
@@ -143,16 +151,20 @@ export class FrameWriter {
     let total = 0;
     let piece = this.#pieceAt(index);
     do {
-      let size = Math.min(frameSizeOf(piece, at), this.size - total);
+      const size = Math.min(frameSizeOf(piece, at), this.size - total);
       if (total > 0 && total + size > max) break;
       total += size;
-      // No further than the open piece: memory of a payload may have been transferred meanwhile
-      while (size >= piece.length - at && size > 0 && index <= pieces.length) {
-        size -= piece.length - at;
+      const beyond = size - (piece.length - at);
+      if (beyond < 0) at += size;
+      else {
         piece = this.#pieceAt(++index);
         at = 0;
+        if (beyond === 0) continue;
+        // The next piece is the payload of this header, unless its memory was transferred: everything is taken then,
+        // fewer bytes than `size`, which fails the write
+        if (piece.length !== beyond) return this.take();
+        piece = this.#pieceAt(++index);
       }
-      at += size;
     } while (total < max);
     // One frame that is larger than that, and nothing after it
     if (total >= this.size) return this.take();
@@ -174,7 +186,12 @@ export class FrameWriter {
 
   /** A piece of the list, or the open one, which follows the last. */
   #pieceAt(index: number): Buffer {
-    return this.#pieces[index] ?? this.#block.subarray(this.#start, this.#end);
+    return this.#pieces[index] ?? this.#open();
+  }
+
+  /** The open piece; without bytes when the memory of its block was transferred, so that only its write fails. */
+  #open(): Buffer {
+    return this.#block.length === 0 ? empty : this.#block.subarray(this.#start, this.#end);
   }
 
   /** Appends a text of ASCII; false, with nothing appended, when it is more than that. */
@@ -223,7 +240,7 @@ export class FrameWriter {
     const mine = !this.#shared || (block === slab && this.#end === slabEnd);
     if (mine && block.length - this.#end >= size) return this.#end;
     this.#seal();
-    if (this.#blocks > 0 || size > MAX_SHARED) this.#openOwn(size);
+    if (this.#own || this.#blocks > 0 || size > MAX_SHARED) this.#openOwn(size);
     else this.#openShared(size);
     return this.#end;
   }
@@ -242,7 +259,9 @@ export class FrameWriter {
 
   #openOwn(size: number): void {
     const usual = SMALLEST_BLOCK << Math.min(this.#blocks++, MAX_DOUBLINGS);
-    this.#block = Buffer.allocUnsafeSlow(Math.max(size, usual));
+    const room = Math.max(size, usual);
+    // Who has a view has the whole block: the rest of it must hold nothing
+    this.#block = this.#own ? Buffer.alloc(room) : Buffer.allocUnsafeSlow(room);
     this.#shared = false;
     this.#start = 0;
     this.#end = 0;
@@ -250,14 +269,14 @@ export class FrameWriter {
 
   /** Ends the open piece. The next one follows it in an own block; room in the slab is for all writers. */
   #seal(): void {
-    if (this.#end > this.#start) this.#pieces.push(this.#block.subarray(this.#start, this.#end));
+    if (this.#end > this.#start) this.#pieces.push(this.#open());
     this.#start = this.#end;
     if (this.#shared) this.#drop();
   }
 
   /** Ends the open piece, and the use of its block. */
   #close(): Buffer {
-    const piece = this.#block.subarray(this.#start, this.#end);
+    const piece = this.#open();
     this.#drop();
     return piece;
   }

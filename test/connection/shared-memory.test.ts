@@ -1,6 +1,9 @@
 /** Memory that connections share: no connection is sent what another one sends, or receives what another one receives. */
+import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
+import { passesOn } from '../../src/connection/written-memory.js';
 import {
   type ConnectionOptions,
   permessageDeflate,
@@ -8,8 +11,8 @@ import {
   type WebSocketConnection,
 } from '../../src/index.js';
 import type { Extension, PreparedMessage, Role } from '../../src/protocol.js';
-import { frameTo, roles } from '../support/frames.js';
-import { type Ends, leftovers, open, pair, rawPair, turns } from '../support/wire.js';
+import { frameTo, parse, roles } from '../support/frames.js';
+import { type Ends, leftovers, open, pair, rawPair, sockets, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
 afterEach(async () => {
@@ -147,6 +150,36 @@ function slowStreams(): [Duplex, Duplex] {
   return [one!, other!];
 }
 
+/** Not in the types of every version. */
+type Resizable = new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
+
+function transfer(buffer: ArrayBuffer): void {
+  structuredClone(buffer, { transfer: [buffer] });
+}
+
+function shrink(buffer: ArrayBuffer): void {
+  (buffer as ArrayBuffer & { resize(length: number): void }).resize(100);
+}
+
+/** Two streams of which each gives the other the very buffers that are written. */
+function streamsByReference(): [Duplex, Duplex] {
+  const make = (peer: () => Duplex): Duplex =>
+    new Duplex({
+      read() {},
+      write(chunk: Buffer, _, done) {
+        peer().push(chunk);
+        done();
+      },
+      final(done) {
+        peer().push(null);
+        done();
+      },
+    });
+  const one: Duplex = make(() => two);
+  const two: Duplex = make(() => one);
+  return [one, two];
+}
+
 function slowPair(role: Role, ends: Ends, peerEnds: Ends): [WebSocketConnection, WebSocketConnection] {
   const [one, other] = slowStreams();
   return [open(one, role, ends), open(other, role === 'server' ? 'client' : 'server', peerEnds)];
@@ -235,6 +268,17 @@ async function connections(role: Role): Promise<[string, WebSocketConnection, We
   return Promise.all(all);
 }
 
+test('[X-01] only sockets of Node are given shared memory', async () => {
+  const [server, client] = await sockets();
+  const tls = new TLSSocket(client);
+  const derived = new (class extends Socket {})();
+  const patched = new Socket();
+  patched.write = (): boolean => true;
+  const streams = [server, client, tls, derived, patched, ...streamsByReference()];
+  expect(streams.map(passesOn)).toEqual([false, false, false, true, true, true, true]);
+  for (const stream of streams) stream.on('error', () => {}).destroy();
+});
+
 describe.each(roles)('many connections of a %s', (role) => {
   test('[X-01] each gets its own messages: every kind and size, both ways in one tick, mixed extensions, slow peers', async () => {
     const all = await connections(role);
@@ -277,6 +321,113 @@ describe.each(roles)('many connections of a %s', (role) => {
     }
     await Promise.all(all.map(([, ws, peer]) => Promise.all([ws.closed, peer.closed])));
   }, 60_000);
+
+  test.each([
+    ['small', 3, 'frame'],
+    ['large', 20_000, 'frame'],
+    ['of a broadcast', 300, 'prepared'],
+    ['of a large broadcast', 20_000, 'prepared'],
+  ])(
+    '[X-01] a stream in memory passes on buffers that hold nothing else, and may be transferred: %s',
+    async (_, size, kind) => {
+      const [one, two] = streamsByReference();
+      const [ws, peer] = [open(one, role), open(two, other(role))];
+      const [bystander, theirs] = await pair(role);
+      const got = receive(theirs, 0);
+      const errors: Error[] = [];
+      theirs.on('error', (error) => errors.push(error));
+      const source = Buffer.from(new ArrayBuffer(2 * size + 100)).fill('secret of the application');
+      const payload = source.subarray(100, 100 + size);
+      const message = prepareMessage(payload);
+      const views: Buffer[] = [];
+      let found = false;
+      peer.on('message', (data) => {
+        const { buffer } = data as Buffer;
+        views.push(Buffer.from(data as Buffer));
+        // What comes before is a header, what follows was never written to
+        const around = Buffer.from(buffer).toString('latin1').replaceAll(payload.toString('latin1'), '');
+        found ||= /secret|x{4}/.test(around);
+        structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+      });
+      await turns(3);
+      for (let index = 0; index < 3; index++) {
+        for (const each of [bystander, ws]) {
+          if (kind === 'prepared') each.send(message);
+          else each.send(payload);
+          if (each === bystander) each.send('x'.repeat(50));
+        }
+        await turns(5);
+      }
+      await settled(() => got.count(), 6);
+      const expected = [payload.toString(), 'x'.repeat(50)];
+      compare('the other connection', got.texts(), [...expected, ...expected, ...expected]);
+      expect([views, found, errors]).toEqual([[payload, payload, payload], false, []]);
+      for (const each of [ws, peer, bystander, theirs]) each.terminate();
+      await Promise.all([ws.closed, peer.closed, bystander.closed, theirs.closed]);
+    },
+  );
+
+  test.each([
+    ['transferred at once', 20_000, 0, transfer],
+    ['shrunk at once', 20_000, 0, shrink],
+    ['transferred behind others', 20_000, 8_000_000, transfer],
+    ['shrunk behind others', 20_000, 8_000_000, shrink],
+    ['transferred while a part of it is flushed', 8_000_000, 0, transfer],
+    // Bytes that the kernel was given and that are no memory any more are an error of the system
+    ['shrunk while a part of it is flushed', 8_000_000, 0, shrink],
+  ])(
+    '[X-33] memory that is queued and %s: no message arrives with other bytes',
+    async (_, size, before, change) => {
+      const [server, client] = await sockets(true);
+      const [mine, socket] = role === 'server' ? [server, client] : [client, server];
+      const ws = open(mine, role);
+      const errors: Error[] = [];
+      ws.on('error', (error) => errors.push(error));
+      const first = Buffer.alloc(before, 'a');
+      if (before > 0) ws.send(first);
+      const buffer = new (ArrayBuffer as Resizable)(size, { maxByteLength: size });
+      ws.send(new Uint8Array(buffer).fill(65));
+      if (size + before > 20_000) await turns(3);
+      change(buffer);
+      // As large as what is missing, and as what it would leave room for
+      ws.send(Buffer.alloc(19_996, 66));
+      ws.send(Buffer.alloc(20_000, 66));
+      ws.send('third');
+      const expected = [
+        ...(before > 0 ? [first] : []),
+        Buffer.alloc(size, 65),
+        Buffer.alloc(19_996, 66),
+        Buffer.alloc(20_000, 66),
+        Buffer.from('third'),
+      ];
+      const total = Buffer.concat(expected).length;
+      const chunks: Buffer[] = [];
+      let count = 0;
+      let ended = false;
+      const onEnd = (): void => {
+        ended = true;
+      };
+      socket.on('error', onEnd).on('close', onEnd).on('end', onEnd);
+      socket.on('data', (chunk) => {
+        chunks.push(chunk);
+        count += chunk.length;
+      });
+      while (!ended && count < total + (role === 'client' ? 6 : 0)) await turns(1);
+      await turns(3);
+      const messages = parse(Buffer.concat(chunks), true).map(({ payload }) => payload);
+      expect(messages.every((payload, index) => payload.equals(expected[index]!))).toBe(true);
+      // A client has masked a copy
+      if (role === 'client') expect([messages.length, errors]).toEqual([expected.length, []]);
+      else {
+        expect(messages.length).toBeLessThanOrEqual(Number(before > 0));
+        const message = /memory that was sent was transferred or changed its length|EFAULT/i;
+        expect(errors).toMatchObject([{ message: expect.stringMatching(message) }]);
+      }
+      ws.terminate();
+      socket.destroy();
+      await ws.closed;
+    },
+  );
 
   describe('[X-22] a listener that transfers the memory of its messages to another thread', () => {
     const deflated = deflate({});

@@ -12,6 +12,10 @@ function headerOf(length: number): Buffer {
   return bytes.subarray(0, bytes.length - length);
 }
 
+function bytesIn(pieces: readonly Buffer[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
 const lengths = [
   0,
   1,
@@ -397,4 +401,64 @@ test('what writers lay down by turns is never written over, wherever in the shar
   for (const { writer, payloads } of laid) {
     expect(parse(Buffer.concat(writer.take())).map(({ payload }) => payload)).toEqual(payloads);
   }
+});
+
+test.each([[undefined], [30_000]])(
+  'a payload by reference whose memory is transferred is missing in what is taken, never replaced by what follows: at most %s',
+  (max) => {
+    const writer = new FrameWriter(false);
+    writer.frame(0x82, Buffer.alloc(100, 1));
+    const payload = new Uint8Array(20_000).fill(2);
+    writer.frame(0x82, payload);
+    structuredClone(payload.buffer, { transfer: [payload.buffer] });
+    writer.frame(0x82, Buffer.alloc(19_996, 3));
+    writer.frame(0x82, Buffer.alloc(20_000, 4));
+    const { size } = writer;
+    const pieces = writer.take(max);
+    // More is said to be taken than there is
+    expect(size - writer.size - bytesIn(pieces)).toBe(20_000);
+  },
+);
+
+describe('memory of its own', () => {
+  test.each([[true], [false]])('holds nothing but frames of one writer, and zeros; masked: %s', (masked) => {
+    const writer = new FrameWriter(masked, true);
+    const others = new FrameWriter(masked);
+    const payload = Buffer.alloc(20_000, 'p');
+    for (let round = 0; round < 3; round++) {
+      others.text(0x81, 'other');
+      writer.text(0x81, 'own');
+      writer.frame(0x82, payload);
+      if (!masked) writer.raw(Buffer.concat([headerOf(5000), Buffer.alloc(5000, 'r')]));
+      const { size } = writer;
+      const pieces = writer.take();
+      const bytes = Buffer.concat(pieces);
+      expect(bytes).toHaveLength(size);
+      expect(parse(bytes).map((frame) => frame.payload.length)).toEqual([
+        3,
+        20_000,
+        ...(masked ? [] : [5000]),
+      ]);
+      for (const { buffer, byteOffset, length } of pieces) {
+        expect([buffer === payload.buffer, buffer === others.take()[0]?.buffer]).toEqual([false, false]);
+        expect(new Uint8Array(buffer, byteOffset + length).every((byte) => byte === 0)).toBe(true);
+      }
+    }
+  });
+
+  test('a shared block that was transferred fails what lies in it, and nothing else', () => {
+    const [one, two, three] = [new FrameWriter(false), new FrameWriter(false), new FrameWriter(false)];
+    one.text(0x81, 'one');
+    two.text(0x81, 'two');
+    three.text(0x81, 'three');
+    const { buffer } = three.take()[0]!;
+    structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+    two.text(0x81, 'two');
+    expect(one.size - bytesIn(one.take())).toBe(5);
+    expect(two.size - bytesIn(two.take())).toBe(5);
+    for (const writer of [one, two, three]) {
+      writer.text(0x81, 'next');
+      expect(parse(Buffer.concat(writer.take())).map(({ payload }) => payload.toString())).toEqual(['next']);
+    }
+  });
 });
