@@ -28,3 +28,25 @@ export function checkNumber(
   }
   return value;
 }
+
+/** Throws a TypeError for a value of the option `signal` that is no AbortSignal; undefined is none. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  const given: Partial<AbortSignal> | null = signal;
+  if (typeof given?.aborted !== 'boolean' || typeof given.addEventListener !== 'function') {
+    throw new TypeError(`Option signal is not an AbortSignal: ${String(signal)}`);
+  }
+}
+
+/** Throws a TypeError for the option `extensions` unless each one has a name and these methods. */
+export function checkExtensions(extensions: unknown, methods: readonly string[]): void {
+  if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
+  for (const [index, extension] of extensions.entries()) {
+    const missing = methods.find((method) => typeof extension?.[method] !== 'function');
+    if (typeof extension?.name !== 'string' || missing !== undefined) {
+      throw new TypeError(
+        `Option extensions has an element ${index} without a name or one of the methods ${methods.join(', ')}`,
+      );
+    }
+  }
+}

@@ -13,7 +13,7 @@ import {
 } from '../extensions/permessage-deflate/index.js';
 import { checkExtraHeaders, checkFieldValue, type HeaderRecord } from '../handshake/fields.js';
 import { checkSubprotocols } from '../handshake/subprotocol.js';
-import { checkNames, checkNumber } from '../options.js';
+import { checkExtensions, checkNames, checkNumber, checkSignal } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
 
 /** Options of {@link connect}. */
@@ -94,7 +94,8 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
   const { subprotocols = [], requireSubprotocol = true, extensions = [], origin, tls = {} } = options;
   const offered = typeof subprotocols === 'string' ? [subprotocols] : subprotocols;
   checkSubprotocols(offered);
-  if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
+  checkExtensions(extensions, ['offers', 'confirm']);
+  checkSignal(options.signal);
   if (tls === null || typeof tls !== 'object') throw new TypeError(`Option tls is not an object: ${tls}`);
   if (typeof requireSubprotocol !== 'boolean') {
     throw new TypeError(`Option requireSubprotocol is not a boolean: ${String(requireSubprotocol)}`);

@@ -3,7 +3,7 @@ import { Blob, isUtf8 } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { WebSocketError } from '../errors.js';
-import { checkNumber } from '../options.js';
+import { checkNumber, checkSignal } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import type { CloseInfo } from '../protocol/closing-handshake.js';
@@ -103,6 +103,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     try {
       const type = options.type ?? 'binary';
       checkType(type);
+      checkSignal(options.signal);
       const opened = openSource(source);
       return handled(sendStream(this.createWriter(type), opened, options.signal));
     } catch (error) {
@@ -118,6 +119,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   receive(options: { readonly signal?: AbortSignal } = {}): Promise<MessageReader | null> {
     let inbox: Inbox;
     try {
+      checkSignal(options.signal);
       inbox = this.#life.receiver.inbox;
     } catch (error) {
       return Promise.reject(error);
@@ -154,14 +156,16 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    */
   ping(data?: string | BytesLike, options: PingOptions = {}): Promise<number> {
     const life = this.#life;
-    const { signal, timeout = life.options.pingTimeout } = options;
     let payload: Buffer;
+    let timeout: number;
     try {
       payload = data === undefined ? life.pings.nextPayload() : toControlPayload(data);
-      checkNumber('timeout', timeout, 0, 0, 0x7fff_ffff);
+      timeout = checkNumber('timeout', options.timeout, life.options.pingTimeout, 0, 0x7fff_ffff);
+      checkSignal(options.signal);
     } catch (error) {
       return Promise.reject(error);
     }
+    const { signal } = options;
     if (signal?.aborted) return handled(Promise.reject(signal.reason));
     if (!life.isOpen) return handled(Promise.reject(life.reason.error));
     if (!life.sender.control(() => life.endpoint.sendPing(payload)))

@@ -15,7 +15,7 @@ import { checkExtraHeaders, type HeaderRecord } from '../handshake/fields.js';
 import { compileOrigins, type OriginCheck, type OriginPolicy } from '../handshake/origin.js';
 import type { Rejection } from '../handshake/server-handshake.js';
 import { checkSubprotocols, type SubprotocolChoice } from '../handshake/subprotocol.js';
-import { checkNumber } from '../options.js';
+import { checkExtensions, checkNumber, checkSignal } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
 import type { Authenticate } from './authentication.js';
 
@@ -124,8 +124,14 @@ export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOpti
     trustProxy = false,
   } = options;
   if (typeof subprotocols !== 'function') checkSubprotocols(subprotocols);
-  if (!Array.isArray(extensions)) throw new TypeError('Option extensions is not an array');
-  if (typeof headers !== 'function') checkExtraHeaders(headers);
+  checkExtensions(extensions, ['accept']);
+  checkSignal(options.signal);
+  if (typeof headers !== 'function') {
+    if (typeof headers !== 'object' || headers === null || Symbol.iterator in headers) {
+      throw new TypeError('Option headers is neither a record of header fields nor a function');
+    }
+    checkExtraHeaders(headers);
+  }
   if (authenticate !== undefined && typeof authenticate !== 'function') {
     throw new TypeError('Option authenticate is not a function');
   }

@@ -1,6 +1,6 @@
 /** Options of `WebSocketServer`, their defaults and their checks. */
 
-import { checkNames, checkNumber } from '../options.js';
+import { checkNames, checkNumber, checkSignal } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import { type AcceptOptions, acceptOptionNames } from './accept-options.js';
@@ -69,6 +69,7 @@ const optionNames = [
  */
 export function checkServerOptions(options: WebSocketServerOptions): number {
   checkNames(options, optionNames);
+  checkSignal(options.signal);
   const { port, server, noServer = false } = options;
   if (Number(port !== undefined) + Number(server !== undefined) + Number(noServer) !== 1) {
     throw new TypeError('Expected exactly one of the options port, server and noServer');
@@ -81,6 +82,8 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
       'Option server is no HTTP/1.1 server: give what createServer() of node:http or node:https returns, or createSecureServer() of node:http2 with allowHTTP1',
     );
   }
+  // A string such as that of an environment variable is checked by node:net
+  if (typeof port !== 'string') checkNumber('port', port, 0, 0, 65_535);
   const unlimited = Number.POSITIVE_INFINITY;
   return checkNumber('maxConnections', options.maxConnections, unlimited, 0, unlimited);
 }

@@ -439,6 +439,20 @@ describe('connect', () => {
     await expect(connect('ws://127.0.0.1:1/', null as never)).rejects.toThrow(TypeError);
   });
 
+  test.each<[string, unknown]>([
+    ['signal', null],
+    ['signal', {}],
+    ['signal', new EventTarget()],
+    ['extensions', [null]],
+    ['extensions', [5]],
+    ['extensions', [{ name: 'x', offers: () => [] }]],
+  ])('%s of %o rejects with a TypeError that has the name of the option', async (name, value) => {
+    await expect(connect('ws://127.0.0.1:1/', { [name]: value })).rejects.toMatchObject({
+      name: 'TypeError',
+      message: expect.stringContaining(`Option ${name} `),
+    });
+  });
+
   test('the first bytes of the client are masked frames', async () => {
     let bytes = Buffer.alloc(0);
     const url = await serve((head, socket) => {

@@ -408,6 +408,19 @@ describe.each(roles)('a %s', (role) => {
     peer.socket.destroy();
   });
 
+  test('wrong options of ping(), receive() and sendStream() reject, and change nothing', async () => {
+    const [ws, peer] = await pair(role);
+    for (const options of [null, { signal: null }, { signal: {} }] as object[]) {
+      await expect(ws.ping('a', options as never)).rejects.toThrow(TypeError);
+      await expect(ws.receive(options as never)).rejects.toThrow(TypeError);
+      await expect(ws.sendStream(['a'], options as never)).rejects.toThrow(TypeError);
+    }
+    await expect(ws.ping('a', { signal: {} as AbortSignal })).rejects.toThrow(/^Option signal /);
+    peer.send('x');
+    ws.on('message', () => ws.close());
+    expect(await ws.closed).toMatchObject({ code: 1000 });
+  });
+
   test('ping() rejects on its timeout and signal, and forgets', async () => {
     const [ws, peer] = await rawPair(role);
     await expect(ws.ping('a', { timeout: 10 })).rejects.toBeInstanceOf(TimeoutError);

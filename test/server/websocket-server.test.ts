@@ -607,6 +607,37 @@ describe('options', () => {
   });
 
   test.each<[string, unknown]>([
+    ['signal', null],
+    ['signal', {}],
+    ['signal', new EventTarget()],
+    ['extensions', [null]],
+    ['extensions', [{ name: 'x' }]],
+    ['extensions', [{ accept: () => null }]],
+    ['headers', null],
+    ['headers', 5],
+    ['headers', [['X-A', 'a']]],
+    ['headers', new Headers({ 'X-A': 'a' })],
+  ])('%s of %o throws a TypeError with the name of the option', (name, value) => {
+    const options = { noServer: true, [name]: value } as unknown as WebSocketServerOptions;
+    expect(() => new WebSocketServer(options)).toThrow(
+      expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(`Option ${name} `) }),
+    );
+  });
+
+  test('port of null throws a TypeError with the name of the option', () => {
+    expect(() => new WebSocketServer({ port: null as unknown as number })).toThrow(
+      /^Option port is not a number/,
+    );
+  });
+
+  test('a port may be a string, as environment variables are', async () => {
+    const server = new WebSocketServer({ port: '0' as unknown as number, host: '127.0.0.1' });
+    await once(server, 'listening');
+    expect(server.address()).toMatchObject({ port: expect.any(Number) });
+    await server.close();
+  });
+
+  test.each<[string, unknown]>([
     ['of node:net', createNetServer()],
     ['of node:tls', createPlainTlsServer()],
     ['of node:http2 without TLS', createHttp2Server()],
