@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { passesOn } from '../../src/connection/written-memory.js';
 import {
   type ConnectionOptions,
+  type MessageReader,
   permessageDeflate,
   prepareMessage,
   type WebSocketConnection,
@@ -148,6 +149,12 @@ function slowStreams(): [Duplex, Duplex] {
   one!.join(other!);
   other!.join(one!);
   return [one!, other!];
+}
+
+async function countBytes(chunks: AsyncIterable<Uint8Array>): Promise<number> {
+  let count = 0;
+  for await (const chunk of chunks) count += chunk.length;
+  return count;
 }
 
 /** Not in the types of every version. */
@@ -493,6 +500,64 @@ describe.each(roles)('many connections of a %s', (role) => {
         await Promise.all([ws.closed, peer.closed]);
       },
     );
+
+    /** Ways to read what is delivered; each returns how many bytes that were. */
+    const ways: readonly (readonly [string, (message: MessageReader) => Promise<number>])[] = [
+      ['text()', async (message) => (await message.text()).length],
+      ['bytes()', async (message) => (await message.bytes()).length],
+      ['arrayBuffer()', async (message) => (await message.arrayBuffer()).byteLength],
+      ['stream()', async (message) => countBytes(message.stream())],
+      ['its chunks', async (message) => countBytes(message)],
+    ];
+    const moments = ['delivered', 'held', 'in fragments'] as const;
+    test.each(ways.flatMap(([name, read]) => moments.map((moment) => [name, moment, read] as const)))(
+      'reading with %s a message that was %s as its memory was transferred rejects',
+      async (_, moment, read) => {
+        const [ws, peer] = await rawPair(role);
+        const errors: Error[] = [];
+        ws.on('error', (error) => errors.push(error));
+        const whole = moment !== 'in fragments';
+        const second = frameTo(role, 1, 'second', whole ? {} : { fin: false });
+        const all = [frameTo(role, 2, 'first'.repeat(100)), second, frameTo(role, whole ? 1 : 0, 'third')];
+        peer.socket.write(Buffer.concat(all));
+        const bytes = await (await ws.receive())!.bytes();
+        const message = moment === 'held' ? null : await ws.receive();
+        structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
+        const reading = message === null ? ws.receive().then((held) => read(held!)) : read(message);
+        await expect(reading).rejects.toThrow('was transferred');
+        await expect(ws.receive()).rejects.toThrow('was transferred');
+        expect(errors).toMatchObject([{ message: expect.stringContaining('was transferred') }]);
+        await peer.until(({ frames }) => frames.length > 0);
+        expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
+        ws.terminate();
+        await ws.closed;
+      },
+    );
+
+    test('events that were paused: no message is emitted without its bytes', async () => {
+      const [ws, peer] = await rawPair(role);
+      const errors: Error[] = [];
+      const received: string[] = [];
+      ws.on('error', (error) => errors.push(error));
+      ws.on('message', (data) => {
+        received.push(data.toString());
+        ws.pause();
+        setImmediate(() => {
+          const { buffer } = data as Buffer;
+          structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+          ws.resume();
+        });
+      });
+      peer.socket.write(Buffer.concat([frameTo(role, 2, 'first'), frameTo(role, 1, 'second')]));
+      await peer.until(({ frames }) => frames.length > 0);
+      expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
+      expect([received, errors]).toMatchObject([
+        ['first'],
+        [{ message: expect.stringContaining('was transferred') }],
+      ]);
+      ws.terminate();
+      await ws.closed;
+    });
 
     test.each(['in a header', 'in a payload', 'at the end of a chunk'])(
       '%s: what follows in the same memory is an error, not garbage',

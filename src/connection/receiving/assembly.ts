@@ -15,6 +15,7 @@ export class Assembly {
   /** Adds a data event; the message, if it is complete: one that lies in one buffer is a view of it. */
   add({ chunk, start, end, first, last, ascii, opcode }: Endpoint): string | Buffer | undefined {
     const text = opcode === Opcode.Text;
+    assertHeld(chunk, end);
     if (first && last) return text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
     if (first) this.#parts = text ? new TextAssembler() : new MessageAssembler();
     const parts = this.#parts!;
@@ -28,4 +29,12 @@ export class Assembly {
   drop(): void {
     this.#parts = null;
   }
+}
+
+/** Throws a TypeError when the memory of received bytes is gone: of a buffer that was transferred none are left. */
+export function assertHeld(chunk: Buffer, end: number): void {
+  if (chunk.length >= end) return;
+  throw new TypeError(
+    'Tried to read a message in a received buffer that was transferred: copy the data first',
+  );
 }

@@ -8,6 +8,7 @@
 import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
 import { MessageAssembler } from '../../protocol/message-assembler.js';
+import { assertHeld } from './assembly.js';
 import type { Receiver } from './receiver.js';
 import { type Assembler, TextAssembler } from './text-assembler.js';
 
@@ -24,6 +25,8 @@ export class MessageBody {
   done = false;
   #used = false;
   #chunk: Buffer | null = null;
+  /** Bytes of it when it came. */
+  #chunkSize = 0;
   #size = 0;
   /** Why the rest cannot be read. */
   #error: Error | null = null;
@@ -49,14 +52,20 @@ export class MessageBody {
   offer(endpoint: Endpoint): boolean {
     if (this.#chunk !== null) return false;
     const { chunk, start, end, last, ascii } = endpoint;
+    // What throws leaves the message without its end: reading it rejects
+    if (!this.done) assertHeld(chunk, end);
     this.#size += end - start;
-    this.ended = last;
-    if (this.done) return true;
     if (this.#assembler !== null) {
       this.#assembler.add(chunk, start, end, ascii);
-      if (last) this.#finish(this.#assembler.take(ascii));
-    } else {
+      const whole = last ? this.#assembler.take(ascii) : null;
+      this.ended = last;
+      if (last) this.#finish(whole);
+      return true;
+    }
+    this.ended = last;
+    if (!this.done) {
       if (end > start) this.#chunk = chunk.subarray(start, end);
+      this.#chunkSize = end - start;
       if (this.#pending === null || (this.#chunk === null && !last)) return true;
       if (last) this.#finish(this.#takeChunk());
       else this.#settle(this.#takeChunk());
@@ -76,6 +85,7 @@ export class MessageBody {
 
   /** The next chunk, or null at the end of the message. */
   next(): Promise<Buffer | null> {
+    this.#checkChunk();
     const chunk = this.#takeChunk();
     if (chunk !== null) {
       if (this.ended) this.#finish(null);
@@ -137,6 +147,7 @@ export class MessageBody {
   }
 
   #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
+    this.#checkChunk();
     if (this.#error !== null) return Promise.reject(this.#error);
     const error = this.ended
       ? this.#receiver.limits.collectReceived(this.#size)
@@ -153,6 +164,18 @@ export class MessageBody {
     this.#assembler = assembler;
     if (chunk !== null) assembler.add(chunk, 0, chunk.length, false);
     return this.#wait();
+  }
+
+  /** Fails the connection, and reading, when the chunk that is held lies in memory that was transferred meanwhile. */
+  #checkChunk(): void {
+    if (this.#chunk === null) return;
+    try {
+      assertHeld(this.#chunk, this.#chunkSize);
+    } catch (error) {
+      this.#error = error as Error;
+      this.#receiver.fail(this.#error);
+      this.cancel(this.#error);
+    }
   }
 
   #takeChunk(): Buffer | null {
