@@ -30,3 +30,9 @@ export function memoryChanged(): TypeError {
     'Memory that was sent was transferred or changed its length before it was written: copy the data first',
   );
 }
+
+/** The data of a message that was queued; throws when it has not the `size` any more that it had then. */
+export function unchanged(data: string | Uint8Array, size: number): string | Uint8Array {
+  if (typeof data !== 'string' && data.length !== size) throw memoryChanged();
+  return data;
+}

@@ -436,6 +436,39 @@ describe.each(roles)('many connections of a %s', (role) => {
     },
   );
 
+  test.each([
+    ['transferred', transfer],
+    ['shrunk', shrink],
+  ])('[X-33] memory that is %s while its message, or fragment, waits for its turn', async (_, change) => {
+    for (const waiting of ['message', 'fragment']) {
+      const [ws, peer] = await rawPair(role);
+      const errors: unknown[] = [];
+      ws.on('error', (error) => errors.push(error));
+      const buffer = new (ArrayBuffer as Resizable)(1000, { maxByteLength: 1000 });
+      // Its length follows that of the buffer
+      const view = new Uint8Array(buffer);
+      if (waiting === 'message') {
+        ws.send(new Blob(['before']));
+        ws.send(view);
+        ws.send('after');
+      } else {
+        const writer = ws.createWriter('binary');
+        writer.write(view).catch((error) => errors.push(error));
+        writer.end().catch(() => {});
+      }
+      change(buffer);
+      await turns(5);
+      if (waiting === 'fragment') void ws.close(1000);
+      await peer.until(({ frames }) => frames.some(({ opcode }) => opcode === 8));
+      expect(errors).toMatchObject([{ message: expect.stringContaining('changed its length') }]);
+      const { frames } = peer;
+      expect(frames.map(({ opcode }) => opcode)).toEqual(waiting === 'message' ? [2, 8] : [8]);
+      expect(frames.at(-1)!.payload.readUInt16BE()).toBe(waiting === 'message' ? 1011 : 1000);
+      ws.terminate();
+      await ws.closed;
+    }
+  });
+
   describe('[X-22] a listener that transfers the memory of its messages to another thread', () => {
     const deflated = deflate({});
     const cases: readonly (readonly [name: string, ends: Ends, peerEnds: Ends, sizes: readonly number[]])[] =

@@ -3,6 +3,7 @@ import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
+import { memoryChanged } from '../written-memory.js';
 import { MessageWritable } from './message-writable.js';
 import { type BytesLike, sizeOf, toBytes } from './payload.js';
 import { Turn, type TurnHolder } from './send-queue.js';
@@ -142,18 +143,19 @@ export class MessageWriter implements TurnHolder {
       if (held) sender.queue.countFragment(-1, size);
       held = false;
     };
-    const turn = (): Promise<void> => this.#put(chunk, fin, release);
+    const turn = (): Promise<void> => this.#put(chunk, fin, size, release);
     const step = this.#tail.then(turn, turn);
     // It also marks the promise as handled: the end of a connection that nobody awaits is no unhandled rejection
     this.#tail = step.catch(() => {});
     return step;
   }
 
-  /** @param release - the fragment no longer waits */
-  async #put(chunk: string | BytesLike, fin: boolean, release: () => void): Promise<void> {
+  /** @param size - the bytes of the chunk when it was given; @param release - the fragment no longer waits */
+  async #put(chunk: string | BytesLike, fin: boolean, size: number, release: () => void): Promise<void> {
     const { sender } = this.#life;
     try {
       if (this.#cancelled !== null) throw this.#cancelled.reason;
+      if (typeof chunk !== 'string' && sizeOf(chunk) !== size) throw memoryChanged();
       const data = this.type === 'text' ? this.#text(chunk, fin) : this.#binary(chunk);
       this.#begun = true;
       sender.queue.turn = Turn.Begun;

@@ -10,6 +10,7 @@ import { WebSocketError } from '../../errors.js';
 import type { MessageOpcode } from '../../protocol/opcode.js';
 import type { PreparedMessage } from '../../protocol/prepared-message.js';
 import type { Lifecycle } from '../lifecycle.js';
+import { unchanged } from '../written-memory.js';
 import { FlushWaits } from './flush-waits.js';
 import { flushSoon, nextTurn, outputSpent } from './output-turns.js';
 import { ENTRY_COST, SendQueue, Turn, type TurnHolder } from './send-queue.js';
@@ -65,7 +66,9 @@ export class Sender {
         if (work !== undefined) this.#hold(work, Buffer.byteLength(data));
       } else {
         const size = Buffer.byteLength(data);
-        this.queue.add({ size, start: () => this.#hold(endpoint.send(opcode, data, true, compress), size) });
+        const send = (queued: string | Uint8Array): void =>
+          this.#hold(endpoint.send(opcode, queued, true, compress), size);
+        this.queue.add({ size, start: () => send(unchanged(data, size)) });
       }
     } catch (error) {
       this.#life.onSourceFailure(error as Error);
