@@ -12,7 +12,7 @@ import type { Extension, Role } from '../../src/protocol.js';
 import { extensionOf } from '../fuzz/targets/endpoint.js';
 import { frameTo, roles } from '../support/frames.js';
 import { longestStall, MAX_STALL, shortestOf } from '../support/stalls.js';
-import { leftovers, open } from '../support/wire.js';
+import { asSocket, leftovers, open } from '../support/wire.js';
 
 afterEach(async () => {
   expect(await leftovers()).toBe(0);
@@ -65,6 +65,7 @@ class Flood extends Duplex {
     callback();
   }
 }
+asSocket(Flood.prototype);
 
 /** The longest turn of the event loop until the connection is closed, the most inflated in one, the close code. */
 async function longestTurn(

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConnectionClosedError, prepareMessage } from '../../src/index.js';
 import { frameTo, parse, roles, sizes } from '../support/frames.js';
-import { leftovers, open, pair, rawPair, turns } from '../support/wire.js';
+import { asSocket, leftovers, open, pair, rawPair, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
 afterEach(async () => {
@@ -38,6 +38,7 @@ class Slow extends Duplex {
     return Buffer.concat(this.writes);
   }
 }
+asSocket(Slow.prototype);
 
 describe.each(roles)('a %s', (role) => {
   test('[S-01] what cannot be sent throws or rejects, and nothing is sent', async () => {

@@ -13,7 +13,7 @@ import {
 } from '../../src/index.js';
 import type { Extension, PreparedMessage, Role } from '../../src/protocol.js';
 import { frameTo, parse, roles } from '../support/frames.js';
-import { type Ends, leftovers, open, pair, rawPair, sockets, turns } from '../support/wire.js';
+import { asSocket, type Ends, leftovers, open, pair, rawPair, sockets, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
 afterEach(async () => {
@@ -188,7 +188,7 @@ function streamsByReference(): [Duplex, Duplex] {
 }
 
 function slowPair(role: Role, ends: Ends, peerEnds: Ends): [WebSocketConnection, WebSocketConnection] {
-  const [one, other] = slowStreams();
+  const [one, other] = slowStreams().map(asSocket) as [Duplex, Duplex];
   return [open(one, role, ends), open(other, role === 'server' ? 'client' : 'server', peerEnds)];
 }
 

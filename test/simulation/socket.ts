@@ -2,6 +2,7 @@
  * A `net.Socket` as a connection sees it, on the ends of two paths: what Node.js documents of it, and its
  * timing.
  */
+import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { VirtualClock } from './clock.js';
 import type { Path, PathReceiver, PathSender } from './network.js';
@@ -33,6 +34,11 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   #waiting: { bytes: Buffer; done: Written; readonly since: number } | null = null;
   #finished = false;
   #wasReset = false;
+
+  static {
+    // As the kernel does, it passes no buffer on: it is given the memory that connections share
+    Object.defineProperty(SimulatedSocket.prototype, 'constructor', { value: Socket });
+  }
 
   constructor(clock: VirtualClock, input: Path, output: Path, allowHalfOpen: boolean) {
     super({ allowHalfOpen, readableHighWaterMark: 16 * 1024, writableHighWaterMark: 16 * 1024 });

@@ -8,7 +8,7 @@
 import { Duplex } from 'node:stream';
 import { vi } from 'vitest';
 import { watchTimers } from './nothing-left.js';
-import { turns } from './wire.js';
+import { asSocket, turns } from './wire.js';
 
 export interface LinkOptions {
   /** Bytes a second. Default `Infinity`. */
@@ -154,6 +154,7 @@ export class LinkEnd extends Duplex {
     else process.nextTick(then);
   }
 }
+asSocket(LinkEnd.prototype);
 
 /** Two ends of a link. */
 export function link(options: LinkOptions = {}, back: LinkOptions = options): [LinkEnd, LinkEnd] {

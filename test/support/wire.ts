@@ -1,6 +1,6 @@
 /** Connections over loopback, and peers that are played byte by byte. */
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, resolveConnectionOptions, WebSocketConnection } from '../../src/index.js';
 import type { Extension, Role } from '../../src/protocol.js';
@@ -19,6 +19,14 @@ export async function sockets(allowHalfOpen = false): Promise<[Socket, Socket]> 
   listener.close();
   for (const socket of [client, server]) socket.setNoDelay(true);
   return [server, client];
+}
+
+/**
+ * A stream in memory, or the prototype of such streams, that is written to as a socket is: it is given shared memory,
+ * as it passes no buffer on.
+ */
+export function asSocket<T extends object>(stream: T): T {
+  return Object.defineProperty(stream, 'constructor', { value: Socket, configurable: true, writable: true });
 }
 
 export interface Ends {

@@ -9,7 +9,7 @@ import { extensionOf } from '../../fuzz/targets/endpoint.js';
 import { roles } from '../../support/frames.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
 import { duration, longestStall, MAX_STALL, shortestOf } from '../../support/stalls.js';
-import { open, rawPair, turns } from '../../support/wire.js';
+import { asSocket, open, rawPair, turns } from '../../support/wire.js';
 
 checkNothingLeft();
 
@@ -26,6 +26,7 @@ class FastReader extends Duplex {
     callback();
   }
 }
+asSocket(FastReader.prototype);
 
 /** Ways to send without end; each stops when the connection is over. */
 const streams: Readonly<Record<string, (ws: WebSocketConnection, chunk: Buffer) => Promise<unknown>>> = {

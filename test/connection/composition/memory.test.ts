@@ -12,7 +12,7 @@ import { record } from '../../support/consumers.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
 import { longestStall, MAX_STALL, shortestOf } from '../../support/stalls.js';
-import { open, rawPair, turns } from '../../support/wire.js';
+import { asSocket, open, rawPair, turns } from '../../support/wire.js';
 
 checkNothingLeft();
 
@@ -41,6 +41,7 @@ class Slow extends Duplex {
     this.#callback = null;
   }
 }
+asSocket(Slow.prototype);
 
 /** Bytes in use, after the garbage is collected. */
 function used(): number {

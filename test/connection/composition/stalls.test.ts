@@ -9,7 +9,7 @@ import { record } from '../../support/consumers.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { pass, virtualTime } from '../../support/link.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
-import { open, rawPair, turns } from '../../support/wire.js';
+import { asSocket, open, rawPair, turns } from '../../support/wire.js';
 import { makeXor } from '../../support/xor.js';
 
 checkNothingLeft();
@@ -33,6 +33,7 @@ class Kernel extends Duplex {
       };
   }
 }
+asSocket(Kernel.prototype);
 
 describe.each(roles)('a %s', (role) => {
   test('[X-28] a Pong lies in the kernel while this process stalls for longer than pingTimeout: not killed', async () => {
