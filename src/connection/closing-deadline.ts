@@ -3,12 +3,13 @@ import { deadline } from '../deadline.js';
 import type { Transport } from './transport.js';
 
 /**
- * Expires `closeTimeout` after the Close frame was flushed. Before that it expires when nothing was flushed for so
- * long: a large backlog takes its time, as long as it moves.
+ * Expires `closeTimeout` after the Close frame has left: it was flushed, and what the kernel may hold in front of it has
+ * had its time, see `Transport.delay`. Before that it expires when nothing was flushed for so long, or at most twice as
+ * long while one part is under way: a large backlog takes its time, as long as it moves.
  */
 export class ClosingDeadline {
   #cancel: (() => void) | null = null;
-  /** Writes that were flushed when it was set; -1 once the Close frame was. */
+  /** Bytes that were flushed when it was set; -1 once the Close frame was. */
   #flushed = 0;
   readonly #transport: Transport;
   readonly #timeout: number;
@@ -22,16 +23,15 @@ export class ClosingDeadline {
 
   /** Begins it, or begins it again. */
   set(): void {
-    this.cancel();
     this.#flushed = this.#transport.flushed;
-    this.#cancel = deadline(this.#timeout, () => this.#check());
+    this.#wait(this.#timeout, () => this.#check());
   }
 
   /** The Close frame was flushed: from here on nothing extends it. */
   onCloseFlushed(): void {
     if (this.#cancel === null || this.#flushed < 0) return;
-    this.set();
     this.#flushed = -1;
+    this.#wait(this.#timeout + this.#transport.delay, this.#expired);
   }
 
   cancel(): void {
@@ -39,9 +39,19 @@ export class ClosingDeadline {
     this.#cancel = null;
   }
 
+  #wait(time: number, then: () => void): void {
+    this.cancel();
+    this.#cancel = deadline(time, then);
+  }
+
   #check(): void {
-    this.#cancel = null;
-    if (this.#flushed >= 0 && this.#transport.flushed > this.#flushed) this.set();
+    const partDelay = Math.min(this.#transport.partDelay, this.#timeout);
+    if (this.#moved) this.set();
+    else if (partDelay > 0) this.#wait(partDelay, () => (this.#moved ? this.set() : this.#expired()));
     else this.#expired();
+  }
+
+  get #moved(): boolean {
+    return this.#transport.flushed > this.#flushed;
   }
 }

@@ -9,7 +9,8 @@
  *
  * - A write that the kernel accepts at once proves nothing: only one that was stalled from beat to beat, and is
  *   flushed then, was acknowledged by the peer's TCP.
- * - A Ping that could not be sent starts no timeout.
+ * - A Ping that could not be sent starts no timeout, and one that the kernel holds behind other bytes starts it late:
+ *   `pingTimeout` begins when those may have left, see `Transport.delay`.
  * - While reading is paused by this side, a missing Pong proves nothing. TCP watches the peer then, and unsolicited
  *   Pongs, "a unidirectional heartbeat" (§5.5.3), tell it that this side is alive though it answers no Ping. A Pong
  *   that is not acknowledged is sent again by TCP, about 15 minutes long on Linux, and keepalive probes wait for that.
@@ -50,10 +51,10 @@ export class Heartbeat {
   /** A byte has arrived since the last beat; set by the connection. */
   heard = false;
   #phase: number = Phase.Quiet;
-  /** When the last Ping was sent; in {@link Phase.Awaited}, when it was flushed. In whole ms: a fraction takes an object. */
+  /** When the last Ping was sent; in {@link Phase.Awaited}, when it left at the latest. In whole ms: a fraction takes an object. */
   #since = now();
-  /** The write that was stalled at the last beat, or 0. */
-  #stalledWrite = 0;
+  /** Bytes that were flushed at the last beat, if a write was stalled then; otherwise -1. */
+  #stalledAt = -1;
   /** The peer is probed by TCP keepalive. */
   #watched = false;
   readonly #life: Lifecycle;
@@ -100,18 +101,21 @@ export class Heartbeat {
       this.#beatUnread(at, Math.min(interval, timeout, MAX_SILENCE) / 2);
       return;
     }
-    if (alive) this.#phase = Phase.Quiet;
+    if (alive) {
+      this.#phase = Phase.Quiet;
+      this.#since = Math.min(this.#since, at);
+    }
     if (this.#phase === Phase.Quiet) {
       if (at - this.#since < interval) return;
       this.#since = at;
       this.#phase = Phase.Unsent;
       const payload = life.pings.nextPayload();
-      life.pings.sent(payload);
+      life.pings.sent(payload, life.transport.given);
       life.sender.ping(payload);
     }
     if (this.#phase === Phase.Unsent) {
       if (!life.sender.urgentFlushed) return;
-      this.#since = at;
+      this.#since = at + life.transport.delay;
       this.#phase = Phase.Awaited;
     } else if (at - this.#since >= timeout) {
       // This process may have been stopped for all of the time: what has arrived is read first
@@ -132,14 +136,14 @@ export class Heartbeat {
   #alive(): boolean {
     const { transport } = this.#life;
     const alive = this.#acknowledged || this.heard;
-    this.#stalledWrite = transport.stalled ? transport.started : 0;
+    this.#stalledAt = transport.stalled ? transport.flushed : -1;
     this.heard = false;
     return alive;
   }
 
   /** The write that was stalled at the last beat is flushed. */
   get #acknowledged(): boolean {
-    return this.#stalledWrite > 0 && this.#life.transport.flushed >= this.#stalledWrite;
+    return this.#stalledAt >= 0 && this.#life.transport.flushed > this.#stalledAt;
   }
 
   #beatUnread(at: number, period: number): void {

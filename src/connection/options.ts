@@ -23,9 +23,15 @@ export interface ConnectionOptions {
   readonly maxBufferedAmount?: number;
   /** Milliseconds between keepalive pings, 0 for none. Default 20_000. */
   readonly pingInterval?: number;
-  /** Milliseconds without a byte after a keepalive ping until the peer counts as gone. Default 20_000. */
+  /**
+   * Milliseconds without a byte after a keepalive ping has left until the peer counts as gone. Default 20_000. What is
+   * sent and may lie in the system's buffers in front of the ping is given 10 ms a kilobyte to leave.
+   */
   readonly pingTimeout?: number;
-  /** Milliseconds that the closing handshake may take before the socket is destroyed. Default 5_000. */
+  /**
+   * Milliseconds that the closing handshake may take before the socket is destroyed, from when the Close frame has left
+   * as {@link pingTimeout} says it, or nothing has moved for so long. Default 5_000.
+   */
   readonly closeTimeout?: number;
 }
 

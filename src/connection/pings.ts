@@ -6,6 +6,8 @@ import { onAbort } from './abort.js';
 interface PendingPing {
   readonly payload: Buffer;
   readonly sentAt: number;
+  /** Bytes that had been given to the transport. */
+  readonly given: number;
   /** Null for a Ping of the heartbeat. */
   readonly settle: ((latency: number) => void) | null;
 }
@@ -35,16 +37,20 @@ export class Pings {
     return payload;
   }
 
-  /** A Ping of the heartbeat is sent. */
-  sent(payload: Buffer): void {
+  /** A Ping of the heartbeat is sent, behind all bytes that were `given` to the transport. */
+  sent(payload: Buffer, given: number): void {
     if (this.#heartbeats === MAX_HEARTBEATS) return;
     this.#heartbeats++;
-    this.#add({ payload, sentAt: performance.now(), settle: null });
+    this.#add({ payload, sentAt: performance.now(), given, settle: null });
   }
 
-  /** Waits for the Pong to a Ping that was just sent; `onEnd` reports the end of the connection. */
+  /**
+   * Waits for the Pong to a Ping that was just sent, behind all bytes that were `given` to the transport; `onEnd`
+   * reports the end of the connection.
+   */
   pong(
     payload: Buffer,
+    given: number,
     timeout: number,
     signal: AbortSignal | undefined,
     onEnd: (listener: (error: Error) => void) => () => void,
@@ -59,7 +65,7 @@ export class Pings {
         stop();
         resolve(latency);
       };
-      const ping: PendingPing = { payload, sentAt: performance.now(), settle: succeed };
+      const ping: PendingPing = { payload, sentAt: performance.now(), given, settle: succeed };
       const cancel = deadline(timeout, () =>
         fail(new TimeoutError(`No Pong arrived within ${timeout} ms after ping()`)),
       );
@@ -75,19 +81,24 @@ export class Pings {
   /**
    * A Pong was received. An endpoint "MAY elect to send a Pong frame for only the most recently processed Ping
    * frame" (§5.5.3), so it answers all Pings that were sent before that one as well.
+   *
+   * @returns how many bytes have reached the peer for sure; -1 when it answers no Ping
    */
-  received(payload: Buffer): void {
+  received(payload: Buffer): number {
     const pending = this.#pending;
-    if (pending === null || !includes(pending, payload)) return;
+    if (pending === null || !includes(pending, payload)) return -1;
     const now = performance.now();
+    let given = -1;
     for (const ping of pending) {
       pending.delete(ping);
+      given = ping.given;
       this.latency = now - ping.sentAt;
       if (ping.settle === null) this.#heartbeats--;
       else ping.settle(this.latency);
       if (ping.payload.equals(payload)) break;
     }
     if (pending.size === 0) this.#pending = null;
+    return given;
   }
 
   #add(ping: PendingPing): void {

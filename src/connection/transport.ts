@@ -7,6 +7,7 @@
  * A large write is split into parts, so that a slow peer shows progress: the stream reports a write as a whole.
  */
 import type { Duplex } from 'node:stream';
+import { type Addresses, addressesOf } from './addresses.js';
 import type { Lifecycle } from './lifecycle.js';
 import { bytesIn, memoryChanged } from './written-memory.js';
 
@@ -15,11 +16,18 @@ export { passesOn } from './written-memory.js';
 /** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
 const FIRST_PART = 64 * 1024;
 const MIN_PART = 16 * 1024;
-const MAX_PART = 4 * 1024 * 1024;
+const MAX_PART = 512 * 1024;
 /** A stalled part that is flushed within so many milliseconds is followed by a larger one, */
 const SHORT = 100;
 /** and one that takes longer than this by a smaller one. */
 const LONG = 1000;
+
+/** Bytes a millisecond that a peer takes at least: what a kernel holds is given the time to leave at this pace. */
+const PACE = 100;
+/** Bytes that a kernel may hold, of the sender and of the receiver: the limits of Linux, 4 and 6 MiB. */
+const MAX_HELD = 10 * 1024 * 1024;
+/** A stalled kernel reports that it takes more when a third of its buffer is free: all of it leaves in so many times the stall. */
+const STALLS = 3;
 
 /** Bytes that are read and dropped after a Close frame, until the socket is destroyed. */
 const MAX_LINGERING = 16 * 1024 * 1024;
@@ -28,25 +36,12 @@ const kLife = Symbol('lifecycle');
 
 type Owned = Duplex & { [kLife]: Lifecycle };
 
-/** Where a stream comes from and leads to, as a `net.Socket` says it; undefined where it does not. */
-export interface Addresses {
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
-  readonly localAddress: string | undefined;
-  readonly localPort: number | undefined;
-}
-
-/**
- * Addresses that were read. To have them takes two system calls, and 200 bytes that the socket keeps for good: a
- * connection whose addresses nothing asks for has none, and no field for them.
- */
-const knownAddresses = new WeakMap<Transport, Addresses>();
-
 /** Reads and writes one stream. Its listeners are shared by all connections: none is made for each. */
 export class Transport {
-  /** Writes given to the stream, and how many of them have been flushed, since the beginning. */
-  started = 0;
+  /** Bytes given to the stream, how many of them have been flushed, and how many have reached the peer for sure. */
+  given = 0;
   flushed = 0;
+  #arrived = 0;
   /** The stream is closed. */
   gone = false;
   /** A write has failed: what it held was not sent. */
@@ -63,6 +58,9 @@ export class Transport {
   #part = FIRST_PART;
   /** When the write stalled, in whole milliseconds. */
   #stalledAt = 0;
+  /** Parts that have stalled since the peer answered a Ping: their bytes, and the milliseconds they took. */
+  #slowBytes = 0;
+  #slowTime = 0;
   #ending = false;
   #lingering = 0;
   readonly #stream: Duplex;
@@ -92,13 +90,32 @@ export class Transport {
     return this.#stalled ? this.#stream.writableLength + this.#restSize : this.#restSize;
   }
 
-  /** Read on first use, and when the stream is about to be closed: a closed socket has none. */
+  /** Where the stream leads to. */
   get addresses(): Addresses {
-    const known = knownAddresses.get(this);
-    if (known !== undefined) return known;
-    const addresses = addressesOf(this.#stream);
-    if (addresses.localAddress !== undefined) knownAddresses.set(this, addresses);
-    return addresses;
+    return addressesOf(this.#stream);
+  }
+
+  /**
+   * Milliseconds that the bytes may take which the stream has flushed, and the kernel may still hold: nothing reports
+   * when they leave. Zero for a peer that has answered a Ping behind them.
+   */
+  get delay(): number {
+    const held = Math.min(this.flushed - this.#arrived, MAX_HELD);
+    if (held <= 0) return 0;
+    const measured = this.#slowTime === 0 ? 0 : (held / this.#slowBytes) * this.#slowTime;
+    return Math.ceil(Math.max(held / PACE, Math.min(measured, this.#slowTime * STALLS)));
+  }
+
+  /** Milliseconds that the part may take which the stream was given, and has not flushed. */
+  get partDelay(): number {
+    return this.#stream.destroyed ? 0 : Math.ceil((this.given - this.flushed) / PACE);
+  }
+
+  /** The peer has answered a Ping that was sent when so many bytes had been given to the stream. */
+  onArrived(given: number): void {
+    if (given < 0) return;
+    this.#arrived = given;
+    this.#slowBytes = this.#slowTime = 0;
   }
 
   /** Bytes can still be sent. */
@@ -152,7 +169,7 @@ export class Transport {
       return;
     }
     if (size <= this.#part) {
-      this.#give(pieces);
+      this.#give(pieces, size);
       return;
     }
     this.#rest = pieces;
@@ -164,7 +181,7 @@ export class Transport {
   /** Ends this side once everything is flushed (FIN). */
   end(): void {
     this.#ending = true;
-    void this.addresses;
+    addressesOf(this.#stream);
     if (this.#restSize === 0 && !this.#stream.writableEnded) this.#stream.end();
   }
 
@@ -172,7 +189,7 @@ export class Transport {
   destroy(): void {
     this.#rest = null;
     this.#restSize = 0;
-    void this.addresses;
+    addressesOf(this.#stream);
     this.#stream.destroy();
   }
 
@@ -197,7 +214,7 @@ export class Transport {
       }
       this.#restSize -= size;
       if (this.#restSize === 0) this.#rest = null;
-      this.#give(part);
+      this.#give(part, size);
       if (this.#stalled) return;
       this.#part = Math.min(MAX_PART, this.#part * 2);
     }
@@ -211,19 +228,19 @@ export class Transport {
     this.#life.onSocketError(memoryChanged());
   }
 
-  #give(pieces: readonly Buffer[]): void {
+  #give(pieces: readonly Buffer[], size: number): void {
     const stream = this.#stream;
     this.#onWritten ??= (error): void => {
       // Mostly the write was flushed at once, and there is nothing to report. An error is reported by its event
       if (error) this.failed = true;
       if (error || !this.#stalled || stream.writableLength > 0) return;
       this.#stalled = false;
-      this.flushed = this.started;
-      this.#adapt();
+      this.#adapt(this.given - this.flushed);
+      this.flushed = this.given;
       this.#giveParts();
       if (!this.#stalled) this.#life.sender.flush();
     };
-    this.started++;
+    this.given += size;
     this.#writing = true;
     const last = pieces.length - 1;
     try {
@@ -243,13 +260,15 @@ export class Transport {
     this.#stalled = stream.writableLength > 0;
     if (this.#stalled) this.#stalledAt = now();
     // A stream that fails at once keeps nothing of the write either
-    else if (stream.errored === null) this.flushed = this.started;
+    else if (stream.errored === null) this.flushed = this.given;
     else this.failed = true;
   }
 
-  /** A stalled part is flushed: the size of the next one depends on how long that took. */
-  #adapt(): void {
+  /** A stalled part of `size` bytes is flushed: the size of the next one depends on how long that took. */
+  #adapt(size: number): void {
     const took = now() - this.#stalledAt;
+    this.#slowBytes += size;
+    this.#slowTime += took;
     if (took < SHORT) this.#part = Math.min(MAX_PART, this.#part * 2);
     else if (took > LONG) this.#part = Math.max(MIN_PART, this.#part / 4);
   }
@@ -259,16 +278,6 @@ function now(): number {
   return Math.round(performance.now());
 }
 
-function addressesOf(stream: Duplex): Addresses {
-  try {
-    const { remoteAddress, remotePort, localAddress, localPort } = stream as Duplex & Addresses;
-    return { remoteAddress, remotePort, localAddress, localPort };
-  } catch {
-    // Such as the socket of an HTTP/2 session that is closed
-    return { remoteAddress: undefined, remotePort: undefined, localAddress: undefined, localPort: undefined };
-  }
-}
-
 function onData(this: Duplex, chunk: Buffer): void {
   (this as Owned)[kLife].onData(chunk);
 }
@@ -276,7 +285,7 @@ function onData(this: Duplex, chunk: Buffer): void {
 function onEnd(this: Duplex): void {
   const { receiver, transport } = (this as Owned)[kLife];
   // A socket that is not half-open closes itself now
-  void transport.addresses;
+  addressesOf(this);
   // Some streams end after they were given up as closed
   if (!transport.gone) receiver.end();
 }

@@ -170,7 +170,9 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     if (!life.isOpen) return handled(Promise.reject(life.reason.error));
     if (!life.sender.control(() => life.endpoint.sendPing(payload)))
       return handled(Promise.reject(life.reason.error));
-    return handled(life.pings.pong(payload, timeout, signal, (listener) => life.reason.onEnded(listener)));
+    const { given } = life.transport;
+    const onEnd = (listener: (error: Error) => void): (() => void) => life.reason.onEnded(listener);
+    return handled(life.pings.pong(payload, given, timeout, signal, onEnd));
   }
 
   /** Sends an unsolicited Pong of at most 125 bytes (RFC 6455 §5.5.3); nothing once the connection is closing. */

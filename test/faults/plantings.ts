@@ -229,8 +229,8 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'closing-deadline.ts',
-        'if (this.#flushed >= 0 && this.#transport.flushed > this.#flushed) this.set();\n    else this.#expired();',
-        'this.#expired();',
+        'if (this.#moved) this.set();\n    else if (partDelay > 0)',
+        'if (partDelay > 1e9)',
       ),
       edit(
         'closing-deadline.ts',
@@ -271,6 +271,11 @@ export const plantings: readonly Fault[] = [
     name: 'X-34',
     what: 'a large write is given to the stream as a whole',
     edits: [edit('transport.ts', 'if (size <= this.#part) {', 'if (size >= 0) {')],
+  },
+  {
+    name: 'X-34',
+    what: 'a Ping counts as sent when the kernel has it, behind whatever',
+    edits: [edit('heartbeat.ts', 'this.#since = at + life.transport.delay;', 'this.#since = at;')],
   },
   {
     name: 'X-34',

@@ -232,7 +232,8 @@ export class Receiver implements Waiting {
   }
 
   #onPong(payload: Buffer): void {
-    this.#life.pings.received(payload);
+    const { pings, transport } = this.#life;
+    transport.onArrived(pings.received(payload));
     this.#life.emitter.emit('pong', payload);
   }
 

@@ -32,8 +32,8 @@ export class Sender {
   #scheduled = false;
   /** FIN follows what is queued. */
   #finishing = false;
-  /** The write that holds the last Ping of the heartbeat; -1 as long as that is queued. */
-  #urgentWrite = 0;
+  /** Bytes that are flushed when the last Ping of the heartbeat is; -1 as long as that is queued. */
+  #urgentEnd = 0;
   /** Made when somebody has to wait until what was sent is flushed. */
   #waits: FlushWaits | null = null;
 
@@ -54,7 +54,7 @@ export class Sender {
 
   /** The last Ping of the heartbeat has been flushed. */
   get urgentFlushed(): boolean {
-    return this.#urgentWrite >= 0 && this.#life.transport.flushed >= this.#urgentWrite;
+    return this.#urgentEnd >= 0 && this.#life.transport.flushed >= this.#urgentEnd;
   }
 
   /** Sends a message after those that are queued; returns whether there is room for more. */
@@ -152,7 +152,7 @@ export class Sender {
   /** Sends a Ping of the heartbeat. */
   ping(payload: Uint8Array): void {
     this.#life.endpoint.sendPing(payload);
-    this.#urgentWrite = -1;
+    this.#urgentEnd = -1;
     this.schedule();
   }
 
@@ -176,12 +176,13 @@ export class Sender {
     if (!stalled && !transport.failed) this.#waits?.flushed();
     let left = endpoint.pending;
     while (left > 0 && !stalled) {
-      const write = transport.started + 1;
+      const { given } = transport;
       const pieces = endpoint.take(FLUSH_SIZE);
       transport.write(pieces, left - endpoint.pending);
       left = endpoint.pending;
       stalled = transport.stalled;
-      if (this.#urgentWrite < 0) this.#urgentWrite = write;
+      // A Ping goes in front: it is in the first part of this write
+      if (this.#urgentEnd < 0) this.#urgentEnd = given + 1;
       if (left > 0 && !stalled && outputSpent(FLUSH_SIZE)) {
         this.schedule();
         break;

@@ -89,6 +89,7 @@ describe.each(roles)('a %s', (role) => {
     expect([ws.state, got]).toEqual(['open', []]);
     busy = false;
     decoder.onready?.();
+    await turns(3);
     expect(got.length).toBe(1);
     // And from here on it is watched again
     await pass(4_000);
