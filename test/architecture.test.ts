@@ -40,6 +40,8 @@ describe('the checker finds', () => {
     ['a package', 'cli/a.ts', `import { WebSocket } from 'ws';`],
     ['a module of Node without its prefix', 'server/a.ts', `import { connect } from 'net';`],
     ['a module of Node from the wrong layer', 'protocol/a.ts', `import { connect } from 'node:net';`],
+    ['a socket of Node in a connection', 'connection/a.ts', `import { Socket } from 'node:net';`],
+    ['the recognition of sockets in a connection', 'connection/a.ts', `import { b } from '../socket.js';`],
     ['any import in errors.ts', 'errors.ts', `import { b } from 'node:buffer';`],
     ['a file in no layer', 'util/a.ts', ''],
     ['a stray file of src', 'helpers.ts', ''],

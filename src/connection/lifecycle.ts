@@ -16,7 +16,7 @@ import { Pings } from './pings.js';
 import { Receiver } from './receiving/receiver.js';
 import { Sender } from './sending/sender.js';
 import { startSoon } from './start-soon.js';
-import { passesOn, Transport } from './transport.js';
+import { Transport } from './transport.js';
 
 /** Owns the state of one connection, and its parts. */
 export class Lifecycle {
@@ -35,13 +35,13 @@ export class Lifecycle {
   readonly context: ListenerContext;
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
-    const { role, options, extensions, head } = init;
+    const { role, options, extensions, head, sharedMemory = false } = init;
     const extension = extensions?.[0];
     this.options = options;
     this.emitter = emitter;
     this.context = new ListenerContext(emitter);
     startSoon(this);
-    this.endpoint = new Endpoint({ role, ownMemory: passesOn(stream), ...(extension && { extension }) });
+    this.endpoint = new Endpoint({ role, ownMemory: !sharedMemory, ...(extension && { extension }) });
     this.reason = new EndReason(this.endpoint.closing);
     this.transport = new Transport(stream, this);
     this.receiver = new Receiver(this);
