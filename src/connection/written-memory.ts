@@ -1,4 +1,5 @@
 /** The memory of what is written: it may have changed since it was queued. */
+import { type BytesLike, sizeOf } from './sending/payload.js';
 
 /** Bytes in `pieces[from...]`: memory that was transferred, or shrunk below the end of its view, has none. */
 export function bytesIn(pieces: readonly Buffer[], from: number): number {
@@ -14,8 +15,8 @@ export function memoryChanged(): TypeError {
   );
 }
 
-/** The data of a message that was queued; throws when it has not the `size` any more that it had then. */
-export function unchanged(data: string | Uint8Array, size: number): string | Uint8Array {
-  if (typeof data !== 'string' && data.length !== size) throw memoryChanged();
+/** The data of a message or fragment that was queued; throws when it has not the `size` any more that it had then. */
+export function unchanged<Data extends string | BytesLike>(data: Data, size: number): Data {
+  if (typeof data !== 'string' && sizeOf(data) !== size) throw memoryChanged();
   return data;
 }

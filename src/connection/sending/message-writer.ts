@@ -3,7 +3,7 @@ import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
-import { memoryChanged } from '../written-memory.js';
+import { unchanged } from '../written-memory.js';
 import { MessageWritable } from './message-writable.js';
 import { type BytesLike, sizeOf, toBytes } from './payload.js';
 import { Turn, type TurnHolder } from './send-queue.js';
@@ -155,8 +155,8 @@ export class MessageWriter implements TurnHolder {
     const { sender } = this.#life;
     try {
       if (this.#cancelled !== null) throw this.#cancelled.reason;
-      if (typeof chunk !== 'string' && sizeOf(chunk) !== size) throw memoryChanged();
-      const data = this.type === 'text' ? this.#text(chunk, fin) : this.#binary(chunk);
+      const given = unchanged(chunk, size);
+      const data = this.type === 'text' ? this.#text(given, fin) : this.#binary(given);
       this.#begun = true;
       sender.queue.turn = Turn.Begun;
       const work = this.#frame(data, fin);
