@@ -30,7 +30,7 @@ export class MessageWriter implements TurnHolder {
   readonly type: MessageType;
   /** @internal `end()` was called, and nothing has failed. */
   ending = false;
-  #oncancel: ((reason: unknown) => void) | null = null;
+  readonly #oncancel: Set<(reason: unknown) => void> = new Set();
   #writable: MessageWritable | null = null;
   readonly #opcode: MessageOpcode;
   readonly #life: Lifecycle;
@@ -87,7 +87,7 @@ export class MessageWriter implements TurnHolder {
   abort(reason: unknown = new Error('The message was aborted')): void {
     if (this.ending || this.#cancelled !== null) return;
     this.#cancelled = { reason };
-    this.#oncancel?.(reason);
+    for (const listener of this.#oncancel) listener(reason);
     if (this.#begun) {
       this.#life.onWriterAborted();
       return;
@@ -124,13 +124,17 @@ export class MessageWriter implements TurnHolder {
   cancel(error: Error): void {
     this.#cancelled ??= { reason: error };
     this.#reject(error);
-    this.#oncancel?.(error);
+    for (const listener of this.#oncancel) listener(error);
   }
 
-  /** @internal Calls `listener` when the message is aborted, or the connection ends before it; at once if that is so. */
-  onCancelled(listener: ((reason: unknown) => void) | null): void {
-    this.#oncancel = listener;
-    if (this.#cancelled !== null) listener?.(this.#cancelled.reason);
+  /**
+   * @internal Calls `listener` when the message is aborted, or the connection ends before it; at once if that is so.
+   * Returns what removes the listener.
+   */
+  onCancelled(listener: (reason: unknown) => void): () => void {
+    this.#oncancel.add(listener);
+    if (this.#cancelled !== null) listener(this.#cancelled.reason);
+    return () => this.#oncancel.delete(listener);
   }
 
   #step(chunk: string | BytesLike, fin: boolean): Promise<void> {
