@@ -5,6 +5,7 @@ import { WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
 import { parseUri } from '../handshake/uri.js';
+import { takesSharedMemory } from '../socket.js';
 import { type ConnectOptions, resolveConnectOptions } from './options.js';
 import { follow } from './redirect.js';
 
@@ -55,6 +56,7 @@ export async function connect<Data = unknown>(
         subprotocol,
         extensions,
         head,
+        sharedMemory: takesSharedMemory(socket),
         url: opened,
         responseHeaders: headers,
       });

@@ -47,6 +47,12 @@ export interface ConnectionInit<Data = unknown> {
   readonly extensions?: readonly Extension[];
   /** Bytes that were read behind the handshake. */
   readonly head?: Uint8Array;
+  /**
+   * The stream is done with each buffer natively, as a `net.Socket` or a `TLSSocket` is, and passes none on to other
+   * code: it is written frames in memory that other connections and the application use as well, which copies less.
+   * `accept()` and `connect()` set it for these sockets. Default false: each frame is copied to memory of its own.
+   */
+  readonly sharedMemory?: boolean;
   /** The URL of the connection. Default: an empty string. */
   readonly url?: string;
   /** Header fields of the response, on a client. Default: undefined. */

@@ -1,36 +1,4 @@
-/**
- * The life of a connection, RFC 6455 §7: one state, and what each event does in it.
- *
- *     OPEN      messages are sent and delivered
- *     CLOSING   close() was called: the Close frame is queued or sent, the peer's has not been read
- *     ANSWERED  the peer's Close frame was read, and ours is sent: TCP is being closed (§7.1.1)
- *     FAILING   this side failed the connection (§7.1.7): its Close frame is the last thing sent
- *     ENDING    TCP is closed, or destroyed: nothing is sent; what was read is still delivered
- *     CLOSED    the end is reported
- *
- *     event            OPEN         CLOSING        ANSWERED    FAILING     ENDING                    CLOSED
- *     close()          CLOSING      -              -           -           discard                   -
- *     terminate()      ENDING, stop ENDING, stop   ENDING, stop ENDING, stop stop                    -
- *     peerClose        ANSWERED     ANSWERED       x           x           code is noted             x
- *     failure          FAILING      FAILING        -           -           stop                      -
- *     sourceFailure    FAILING      FAILING        -           -           -                         -
- *     writerAborted    CLOSING      Close is next  -           -           -                         -
- *     inputHandled     ENDING       ENDING         FIN         FIN         CLOSED, if socketClosed,  x
- *                                                                          and no whole message is being read
- *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
- *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             -
- *     lost             ENDING       ENDING         ENDING      ENDING      -                         -
- *     deadline         x            ENDING         ENDING      ENDING      discard, unless awaited;  x
- *                                                                          as socketClosed, if not yet
- *     consumerLeft     -            -              -           -           deadline                  -
- *
- * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
- * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
- * timeout, or a full queue. The deadline is `closeTimeout` after the Close frame was flushed, or while nothing
- * moves; in ENDING, `closeTimeout` after the socket was closed, or should have been. `writerAborted`: of a message
- * that has begun. After the end of the input, `failure` is a message that was received whole, and is over the limit
- * for those that are collected.
- */
+/** The life of a connection, RFC 6455 §7: what each event does in each state, as the table of `life.ts` says. */
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { CloseCode } from '../protocol/close-code.js';
@@ -47,7 +15,8 @@ import type { Owner } from './owner.js';
 import { Pings } from './pings.js';
 import { Receiver } from './receiving/receiver.js';
 import { Sender } from './sending/sender.js';
-import { passesOn, Transport } from './transport.js';
+import { startSoon } from './start-soon.js';
+import { Transport } from './transport.js';
 
 /** Owns the state of one connection, and its parts. */
 export class Lifecycle {
@@ -66,13 +35,13 @@ export class Lifecycle {
   readonly context: ListenerContext;
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
-    const { role, options, extensions, head } = init;
+    const { role, options, extensions, head, sharedMemory = false } = init;
     const extension = extensions?.[0];
     this.options = options;
     this.emitter = emitter;
     this.context = new ListenerContext(emitter);
-    process.nextTick(startSoon, this);
-    this.endpoint = new Endpoint({ role, ownMemory: passesOn(stream), ...(extension && { extension }) });
+    startSoon(this);
+    this.endpoint = new Endpoint({ role, ownMemory: !sharedMemory, ...(extension && { extension }) });
     this.reason = new EndReason(this.endpoint.closing);
     this.transport = new Transport(stream, this);
     this.receiver = new Receiver(this);
@@ -315,19 +284,4 @@ export class Lifecycle {
   #trace(event: string): void {
     trace(this.emitter, this.state, event);
   }
-}
-
-const settled: Promise<void> = Promise.resolve();
-
-/**
- * The code that made the connection adds its listeners first: in ticks that are queued already, such as that of the
- * server's `connection`, or after it has awaited `accept()` or `connect()`. The tick after the microtasks is the first
- * one after all of that, and costs no turn of the event loop.
- */
-function startSoon(life: Lifecycle): void {
-  void settled.then(() => process.nextTick(start, life));
-}
-
-function start(life: Lifecycle): void {
-  life.start();
 }

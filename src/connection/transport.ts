@@ -11,8 +11,6 @@ import { type Addresses, addressesOf } from './addresses.js';
 import type { Lifecycle } from './lifecycle.js';
 import { bytesIn, memoryChanged } from './written-memory.js';
 
-export { passesOn } from './written-memory.js';
-
 /** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
 const FIRST_PART = 64 * 1024;
 const MIN_PART = 16 * 1024;

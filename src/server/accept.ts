@@ -19,6 +19,7 @@ import {
 } from '../handshake/server-handshake.js';
 import { chooseSubprotocol } from '../handshake/subprotocol.js';
 import { checkNames } from '../options.js';
+import { takesSharedMemory } from '../socket.js';
 import {
   type AcceptOptions,
   acceptOptionNames,
@@ -176,6 +177,7 @@ function open(asked: UpgradeRequest, outcome: Outcome): UpgradeResult {
       subprotocol: agreed.subprotocol,
       extensions: agreed.extensions,
       head: early.length === 0 ? head : Buffer.concat([head, ...early]),
+      sharedMemory: takesSharedMemory(socket),
     });
   } catch (error) {
     return refuseRequest(asked, { status: 500 }, error);

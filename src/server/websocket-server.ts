@@ -6,16 +6,16 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Owner } from '../connection/owner.js';
 import type { BytesLike } from '../connection/sending/payload.js';
-import { prepareMessage } from '../connection/sending/prepare-message.js';
 import { onListenerRejected, setOwner, WebSocketConnection } from '../connection/websocket-connection.js';
 import { deadline } from '../deadline.js';
 import { HandshakeError, WebSocketError } from '../errors.js';
 import { decodePath, type PathParams, PathPattern, pathOf } from '../handshake/path.js';
-import type { Rejection } from '../handshake/server-handshake.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { checkUpgrade, type UpgradeResult, upgrade } from './accept.js';
 import { type ResolvedAcceptOptions, resolveAcceptOptions } from './accept-options.js';
-import { type BroadcastOptions, type BroadcastResult, resolveBroadcastOptions } from './broadcast-options.js';
+import { broadcast } from './broadcast.js';
+import type { BroadcastOptions, BroadcastResult } from './broadcast-options.js';
+import { Connections } from './connections.js';
 import { dispatch, type HttpServer } from './dispatcher.js';
 import { OwnServer } from './own-server.js';
 import { RequestContext } from './request-context.js';
@@ -50,8 +50,7 @@ const MAX_HEADERS_COUNT = 1000;
 export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServerEvents<Data>> {
   readonly #options: ResolvedAcceptOptions;
   readonly #path: PathPattern | undefined;
-  readonly #maxConnections: number;
-  readonly #connections: Set<WebSocketConnection<Data>> = new Set();
+  readonly #connections: Connections<Data>;
   readonly #closing: AbortController = new AbortController();
   /** With the option `port`. */
   readonly #own: OwnServer | undefined;
@@ -63,20 +62,15 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
   };
   /** Without a closure for each connection, which would keep its request for as long as it lives. */
   readonly #owner: Owner = {
-    closed: (ws) => {
-      this.#connections.delete(ws as WebSocketConnection<Data>);
-      this.#checkIdle();
-    },
+    closed: (ws) => this.#connections.closed(ws as WebSocketConnection<Data>),
     rejected: this.#report,
   };
-  #handshakes = 0;
-  #onIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
   /** Throws a TypeError or RangeError for options that are wrong, by name. */
   constructor(options: WebSocketServerOptions<Data>) {
     super({ captureRejections: true });
-    this.#maxConnections = checkServerOptions(options);
+    this.#connections = new Connections(checkServerOptions(options));
     const { port, server, path, signal } = options;
     const closing = this.#closing.signal;
     this.#options = resolveAcceptOptions({
@@ -107,7 +101,7 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
 
   /** All connections that are not closed yet. */
   get connections(): ReadonlySet<WebSocketConnection<Data>> {
-    return this.#connections;
+    return this.#connections.all;
   }
 
   /**
@@ -130,8 +124,11 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
     socket: Duplex,
     head: Uint8Array,
   ): Promise<WebSocketConnection<Data>> {
-    const wrong = attemptTo(() => checkUpgrade(request, socket, head));
-    if (wrong !== undefined) return Promise.reject(wrong);
+    try {
+      checkUpgrade(request, socket, head);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const upgraded = this.#handleUpgrade(request, socket, head);
     upgraded.catch(ignore);
     return upgraded;
@@ -158,23 +155,7 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
    *   wrong option
    */
   broadcast(data: string | BytesLike, options: BroadcastOptions<Data> = {}): BroadcastResult {
-    const message = prepareMessage(data, options);
-    const { except, filter } = resolveBroadcastOptions(options);
-    let receivers: Iterable<WebSocketConnection<Data>> = this.#connections;
-    if (filter !== undefined) {
-      receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));
-    }
-    let sent = 0;
-    let full = 0;
-    for (const ws of receivers) {
-      if (ws.state !== 'open' || except.has(ws)) continue;
-      const room = ws.send(message, options);
-      // One that exceeds maxBufferedAmount fails
-      if (!room && ws.state !== 'open') continue;
-      sent++;
-      if (!room) full++;
-    }
-    return { sent, full };
+    return broadcast(this.#connections.all, data, options);
   }
 
   /**
@@ -207,13 +188,10 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
   async #shutDown(code: number, reason: string, timeout: number): Promise<void> {
     this.#closing.abort();
     this.#own?.stop();
-    const cancel = deadline(timeout, () => visitInSlices(this.#connections, (ws) => ws.terminate()));
-    const idle = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
-    await visitInSlices(this.#connections, (ws) => ws.close(code, reason));
-    this.#checkIdle();
-    await idle;
+    const { all } = this.#connections;
+    const cancel = deadline(timeout, () => visitInSlices(all, (ws) => ws.terminate()));
+    await visitInSlices(all, (ws) => ws.close(code, reason));
+    await this.#connections.idle();
     cancel();
     await this.#own?.destroy();
     this.#detach?.();
@@ -231,13 +209,13 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
   ): UpgradeResult<Data> | Promise<UpgradeResult<Data>> {
     const params = matched ?? this.#match(request);
     const options = this.#options;
-    const refusal = typeof params === 'number' ? { status: params } : this.#overload();
+    const refusal = typeof params === 'number' ? { status: params } : this.#connections.overload;
     const context = new RequestContext(
       request,
       options.trustProxy,
       typeof params === 'number' ? undefined : params,
     );
-    this.#handshakes++;
+    this.#connections.handshake();
     // Its data is what `authenticate` of these options returned
     const result = upgrade({ request, socket, head, options, context, refusal, maxFields, responses }) as
       | UpgradeResult<Data>
@@ -272,23 +250,18 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
     socket: Duplex,
     context: RequestContext,
   ): UpgradeResult<Data> {
-    this.#handshakes--;
     // Emitted in a tick of its own: what a listener throws is no failure of the handshake.
     if (result instanceof WebSocketConnection) {
-      this.#connections.add(result);
+      this.#connections.open(result);
       setOwner(result, this.#owner);
       process.nextTick(emitConnection, this, result, request, context);
       if (this.#closed !== undefined) void result.close(CloseCode.GoingAway);
     } else {
+      this.#connections.refused();
       this.#own?.refused(socket);
       process.nextTick(() => this.emit('rejected', result, request));
     }
-    this.#checkIdle();
     return result;
-  }
-
-  #checkIdle(): void {
-    if (this.#handshakes === 0 && this.#connections.size === 0) this.#onIdle?.();
   }
 
   /** The parameters of a path that the option `path` matches, else the status to refuse the request with. */
@@ -299,11 +272,6 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
     const segments = decodePath(path);
     return segments === null ? 400 : (this.#path.match(segments) ?? 404);
   }
-
-  #overload(): Rejection | undefined {
-    if (this.#connections.size + this.#handshakes < this.#maxConnections) return undefined;
-    return { status: 503, headers: { 'Retry-After': '5' }, body: 'Too many connections' };
-  }
 }
 
 function emitConnection<Data>(
@@ -313,16 +281,6 @@ function emitConnection<Data>(
   context: RequestContext,
 ): void {
   server.emit('connection', ws, request, context);
-}
-
-/** What `call` throws; undefined when it does not. */
-function attemptTo(call: () => void): unknown {
-  try {
-    call();
-    return undefined;
-  } catch (error) {
-    return error;
-  }
 }
 
 function ignore(): void {}

@@ -1,19 +1,34 @@
 /** Memory that connections share: no connection is sent what another one sends, or receives what another one receives. */
-import { Socket } from 'node:net';
+import { once } from 'node:events';
+import { Agent, createServer } from 'node:http';
+import { type AddressInfo, createConnection, type NetConnectOpts, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import { passesOn } from '../../src/connection/written-memory.js';
 import {
+  accept,
   type ConnectionOptions,
+  connect,
   type MessageReader,
   permessageDeflate,
   prepareMessage,
-  type WebSocketConnection,
+  resolveConnectionOptions,
+  WebSocketConnection,
 } from '../../src/index.js';
 import type { Extension, PreparedMessage, Role } from '../../src/protocol.js';
+import { takesSharedMemory } from '../../src/socket.js';
 import { frameTo, parse, roles } from '../support/frames.js';
-import { asSocket, type Ends, leftovers, open, pair, rawPair, sockets, turns } from '../support/wire.js';
+import {
+  asSocket,
+  type Ends,
+  leftovers,
+  open,
+  pair,
+  type RawPeer,
+  rawPair,
+  sockets,
+  turns,
+} from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
 afterEach(async () => {
@@ -282,8 +297,55 @@ test('[X-01] only sockets of Node are given shared memory', async () => {
   const patched = new Socket();
   patched.write = (): boolean => true;
   const streams = [server, client, tls, derived, patched, ...streamsByReference()];
-  expect(streams.map(passesOn)).toEqual([false, false, false, true, true, true, true]);
+  expect(streams.map(takesSharedMemory)).toEqual([true, true, true, false, false, false, false]);
   for (const stream of streams) stream.on('error', () => {}).destroy();
+});
+
+/** Memory that a socket is given to write from now on. */
+function memoryOf(socket: Socket): Set<ArrayBufferLike> {
+  const memory = new Set<ArrayBufferLike>();
+  const { _write } = socket;
+  socket._write = (chunk: Buffer | string, encoding, done): void => {
+    if (typeof chunk !== 'string') memory.add(chunk.buffer);
+    _write.call(socket, chunk, encoding, done);
+  };
+  return memory;
+}
+
+test('[X-01] accept() and connect() have sockets share memory; by hand they do so only where it is said', async () => {
+  const memories = new Map<string, Set<ArrayBufferLike>>();
+  const http = createServer().listen(0, '127.0.0.1');
+  const accepted = new Promise<WebSocketConnection>((resolve, reject) => {
+    http.on('upgrade', (request, socket: Socket, head) => {
+      memories.set('accept', memoryOf(socket));
+      accept(request, socket, head).then(resolve, reject);
+    });
+  });
+  await once(http, 'listening');
+  const agent = new (class extends Agent {
+    override createConnection(options: NetConnectOpts): Socket {
+      const socket = createConnection(options);
+      memories.set('connect', memoryOf(socket));
+      return socket;
+    }
+  })();
+  const client = await connect(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`, { agent });
+  const byHand = await sockets();
+  const options = resolveConnectionOptions();
+  const [said, unsaid] = byHand.map((socket, i) => {
+    memories.set(i === 0 ? 'said' : 'unsaid', memoryOf(socket));
+    const role = i === 0 ? 'server' : 'client';
+    return new WebSocketConnection(socket, { role, options, ...(i === 0 && { sharedMemory: true }) });
+  });
+  const all = [await accepted, client, said!, unsaid!];
+  for (const ws of all) ws.send('a');
+  await Promise.all(all.map((ws) => ws.drained()));
+  const [shared] = memories.get('accept')!;
+  const sharing = [...memories].filter(([, memory]) => memory.has(shared!)).map(([maker]) => maker);
+  expect(sharing.toSorted()).toEqual(['accept', 'connect', 'said']);
+  expect(memories.get('unsaid')!.size).toBe(1);
+  for (const ws of all) ws.terminate();
+  http.close();
 });
 
 describe.each(roles)('many connections of a %s', (role) => {
@@ -469,6 +531,13 @@ describe.each(roles)('many connections of a %s', (role) => {
     }
   });
 
+  /** The connection fails with 1011, and its one error says that memory was transferred. */
+  async function expectFailed(peer: RawPeer, errors: readonly Error[]): Promise<void> {
+    await peer.until(({ frames }) => frames.length > 0);
+    expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
+    expect(errors).toMatchObject([{ message: expect.stringContaining('was transferred') }]);
+  }
+
   describe('[X-22] a listener that transfers the memory of its messages to another thread', () => {
     const deflated = deflate({});
     const cases: readonly (readonly [name: string, ends: Ends, peerEnds: Ends, sizes: readonly number[]])[] =
@@ -496,8 +565,7 @@ describe.each(roles)('many connections of a %s', (role) => {
         ws.on('message', (data) => {
           received.push(data.toString());
           try {
-            const { buffer } = data as Buffer;
-            structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+            transfer((data as Buffer).buffer as ArrayBuffer);
           } catch {
             // Memory of Node's pool is not transferred
             threw++;
@@ -555,13 +623,11 @@ describe.each(roles)('many connections of a %s', (role) => {
         peer.socket.write(Buffer.concat(all));
         const bytes = await (await ws.receive())!.bytes();
         const message = moment === 'held' ? null : await ws.receive();
-        structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
+        transfer(bytes.buffer as ArrayBuffer);
         const reading = message === null ? ws.receive().then((held) => read(held!)) : read(message);
         await expect(reading).rejects.toThrow('was transferred');
         await expect(ws.receive()).rejects.toThrow('was transferred');
-        expect(errors).toMatchObject([{ message: expect.stringContaining('was transferred') }]);
-        await peer.until(({ frames }) => frames.length > 0);
-        expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
+        await expectFailed(peer, errors);
         ws.terminate();
         await ws.closed;
       },
@@ -576,18 +642,13 @@ describe.each(roles)('many connections of a %s', (role) => {
         received.push(data.toString());
         ws.pause();
         setImmediate(() => {
-          const { buffer } = data as Buffer;
-          structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+          transfer((data as Buffer).buffer as ArrayBuffer);
           ws.resume();
         });
       });
       peer.socket.write(Buffer.concat([frameTo(role, 2, 'first'), frameTo(role, 1, 'second')]));
-      await peer.until(({ frames }) => frames.length > 0);
-      expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
-      expect([received, errors]).toMatchObject([
-        ['first'],
-        [{ message: expect.stringContaining('was transferred') }],
-      ]);
+      await expectFailed(peer, errors);
+      expect(received).toEqual(['first']);
       ws.terminate();
       await ws.closed;
     });
@@ -601,8 +662,7 @@ describe.each(roles)('many connections of a %s', (role) => {
         ws.on('error', (error) => errors.push(error));
         ws.on('message', (data) => {
           received.push(data.toString());
-          const { buffer } = data as Buffer;
-          if (received.length === 1) structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+          if (received.length === 1) transfer((data as Buffer).buffer as ArrayBuffer);
         });
         const first = frameTo(role, 2, 'first');
         const next = frameTo(role, 2, 'next'.repeat(1000));
@@ -617,10 +677,8 @@ describe.each(roles)('many connections of a %s', (role) => {
         if (where === 'at the end of a chunk') {
           expect([errors, received]).toEqual([[], ['first', 'next'.repeat(1000)]]);
         } else {
-          expect(errors).toMatchObject([{ message: expect.stringContaining('was transferred') }]);
           expect(received).toEqual(['first']);
-          await peer.until(({ frames }) => frames.length > 0);
-          expect(peer.frames.at(-1)!.payload.readUInt16BE()).toBe(1011);
+          await expectFailed(peer, errors);
         }
         ws.terminate();
         await ws.closed;

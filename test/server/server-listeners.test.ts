@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -13,6 +13,7 @@ import {
 } from '../../src/index.js';
 import { checkSideConditions, expectEcho, expectedFault } from '../support/side-conditions.js';
 import { longestStall, MAX_STALL, shortestOf } from '../support/stalls.js';
+import { upgradeInMemory } from '../support/upgrade.js';
 import { turns } from '../support/wire.js';
 import { xorFactory } from '../support/xor.js';
 import { maskedFrame, opened, RawClient, refused, requestText } from './raw.js';
@@ -290,24 +291,13 @@ describe('close() of many connections', () => {
     }
   }
 
-  const [, ...lines] = requestText().trimEnd().split('\r\n');
-  const rawHeaders = lines.flatMap((line) => line.split(': '));
-
   test('[X-35] spreads it over turns: 19,000 of them block none for long, the timeout counts from the call', async () => {
     // 668 ms in one turn
     const stall = await shortestOf(async () => {
       const server = new WebSocketServer({ noServer: true, pingInterval: 0 });
       const sockets = Array.from({ length: 19_000 }, () => new Silent());
       for (const [index, socket] of sockets.entries()) {
-        const request = {
-          method: 'GET',
-          url: '/',
-          httpVersion: '1.1',
-          rawHeaders,
-          headers: { upgrade: '' },
-          socket,
-        };
-        await server.handleUpgrade(request as unknown as IncomingMessage, socket, Buffer.alloc(0));
+        await upgradeInMemory(server, socket);
         if (index % 500 === 0) await turns(1);
       }
       await turns(5);

@@ -1,6 +1,6 @@
 /**
- * The table of `src/connection/lifecycle.ts`, as it publishes its events on a diagnostics channel: which
- * cells programs must reach, and which nothing may reach. Change both together.
+ * The table of `src/connection/life.ts`, whose events are published on a diagnostics channel: which cells
+ * programs must reach, and which nothing may reach. Change both together.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 

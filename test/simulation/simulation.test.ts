@@ -41,6 +41,17 @@ const hello: Op = {
   compress: true,
 };
 
+/** Two chunks by way of web streams. */
+const piped: Op = {
+  op: 'sendStream',
+  source: 'web',
+  pipe: true,
+  chunks: 2,
+  size: 5,
+  abort: -1,
+  awaited: true,
+};
+
 function programOf(...steps: readonly Step[]): Program {
   const link = { via: 'direct' as const, path: quietPath, deflate: null, a: quietSide, b: quietSide };
   return { cost: 0, pool: 0, links: [link], steps };
@@ -79,15 +90,6 @@ describe('the simulation', () => {
   });
 
   test('messages by way of web streams, on a connection with data, and nothing is found', async () => {
-    const piped: Op = {
-      op: 'sendStream',
-      source: 'web',
-      pipe: true,
-      chunks: 2,
-      size: 5,
-      abort: -1,
-      awaited: true,
-    };
     const program = programOf(
       step('a', piped, 50),
       step('b', { op: 'createWriter', type: 'text', stream: true }),
@@ -315,17 +317,7 @@ describe('the checks find', () => {
             }
           },
       ),
-      programOf(
-        step('a', {
-          op: 'sendStream',
-          source: 'web',
-          pipe: true,
-          chunks: 2,
-          size: 5,
-          abort: -1,
-          awaited: true,
-        }),
-      ),
+      programOf(step('a', piped)),
       'unsettled: sendStream',
     ],
     [

@@ -36,7 +36,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   #wasReset = false;
 
   static {
-    // As the kernel does, it passes no buffer on: it is given the memory that connections share
+    // As the kernel does, it passes no buffer on: accept() recognizes it, and gives it the memory that connections share
     Object.defineProperty(SimulatedSocket.prototype, 'constructor', { value: Socket });
   }
 

@@ -316,7 +316,7 @@ export class World {
       const role = end === a ? 'server' : 'client';
       const options = resolveConnectionOptions(end.plan.options);
       const extension = extensions === null ? {} : { extensions: [extensions[role]] };
-      const ws = new WebSocketConnection(end.socket, { role, options, ...extension });
+      const ws = new WebSocketConnection(end.socket, { role, options, sharedMemory: true, ...extension });
       this.open(end, ws).start();
     }
   }

@@ -1,9 +1,10 @@
 /** Connections over loopback, and peers that are played byte by byte. */
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, resolveConnectionOptions, WebSocketConnection } from '../../src/index.js';
 import type { Extension, Role } from '../../src/protocol.js';
+import { takesSharedMemory } from '../../src/socket.js';
 import { frameTo, type Parsed, parse } from './frames.js';
 
 /** Two sockets that are connected; this side of half-open ones stays open behind a FIN. */
@@ -21,12 +22,14 @@ export async function sockets(allowHalfOpen = false): Promise<[Socket, Socket]> 
   return [server, client];
 }
 
+const kSocket = Symbol('written to as a socket is');
+
 /**
- * A stream in memory, or the prototype of such streams, that is written to as a socket is: it is given shared memory,
- * as it passes no buffer on.
+ * A stream in memory, or the prototype of such streams, that {@link open} has written to as a socket is: it is given
+ * shared memory, as it passes no buffer on.
  */
 export function asSocket<T extends object>(stream: T): T {
-  return Object.defineProperty(stream, 'constructor', { value: Socket, configurable: true, writable: true });
+  return Object.assign(stream, { [kSocket]: true });
 }
 
 export interface Ends {
@@ -43,6 +46,7 @@ export function open(
   return new WebSocketConnection(socket, {
     role,
     options: resolveConnectionOptions(options),
+    sharedMemory: kSocket in socket || takesSharedMemory(socket),
     ...(extension && { extensions: [extension()] }),
   });
 }

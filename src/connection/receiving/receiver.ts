@@ -1,27 +1,22 @@
 /**
  * The incoming side of one connection: pulls events from the endpoint as long as a consumer wants them.
  *
- *     UNDECIDED ── on('message'), resume() ──▶ EVENTS   whole messages; pause() and resume() hold the flow
- *         └─────── receive(), iteration ─────▶ PULL     message by message, chunk by chunk
- *
  * A data event that nobody has asked for is held: pulling stops, and so does reading. Control frames in front of it
  * are handled all the same. A user's pause, a slow reader and an extension at work are one and the same thing.
  */
-import { ProtocolError, WebSocketError } from '../../errors.js';
+import { ProtocolError } from '../../errors.js';
 import { CloseCode } from '../../protocol/close-code.js';
 import { EndpointEvent } from '../../protocol/endpoint.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { throwLater } from '../listener-context.js';
 import { Assembly } from './assembly.js';
+import { checkMode, Mode } from './consumption.js';
 import { Inbox } from './inbox.js';
 import { ReceiveLimits } from './receive-limits.js';
 
 /** Input up to this size is handled in less time than waiting for a turn, and pausing meanwhile, would take. */
 const LITTLE = 2 * 1024;
-
-/** How messages are consumed; fixed by the first use. */
-const Mode = { Undecided: 0, Events: 1, Pull: 2 } as const;
 
 /** Pulls events and delivers messages. */
 export class Receiver implements Waiting {
@@ -35,8 +30,10 @@ export class Receiver implements Waiting {
   readonly limits: ReceiveLimits;
   #mode: number = Mode.Undecided;
   #paused = false;
-  /** Events are being pulled, or {@link start} was not called yet. */
-  #pumping = true;
+  /** {@link start} was called. */
+  #started = false;
+  /** Events are being pulled: what a listener calls meanwhile pulls none itself. */
+  #pumping = false;
   /** The input that is left came in one small chunk. */
   #little = false;
   /** Data is read and dropped. */
@@ -69,7 +66,7 @@ export class Receiver implements Waiting {
 
   /** Begins to handle what was received; until then nothing is emitted, not even the end. */
   start(): void {
-    this.#pumping = false;
+    this.#started = true;
     this.pump();
   }
 
@@ -92,12 +89,7 @@ export class Receiver implements Waiting {
   /** Messages are consumed by events from here on; throws when they are pulled already. */
   listen(): void {
     if (this.#mode === Mode.Events) return;
-    if (this.#mode === Mode.Pull) {
-      throw new WebSocketError(
-        'ERR_CONSUMPTION',
-        'Tried to listen for messages that are read by receive() or iteration',
-      );
-    }
+    checkMode(this.#mode, Mode.Events);
     this.#mode = Mode.Events;
     if (!this.#discarding) this.limits.collect();
     // Listeners that are added in the same tick have to see the first message as well
@@ -107,12 +99,7 @@ export class Receiver implements Waiting {
   /** Messages are pulled from here on; throws when they are consumed by events already. */
   get inbox(): Inbox {
     if (this.#inbox !== null) return this.#inbox;
-    if (this.#mode === Mode.Events) {
-      throw new WebSocketError(
-        'ERR_CONSUMPTION',
-        "Tried to receive messages that are consumed by 'message' listeners",
-      );
-    }
+    checkMode(this.#mode, Mode.Pull);
     this.#mode = Mode.Pull;
     this.#inbox = new Inbox(this);
     if (this.#stopped) this.#inbox.end(this.#life.reason.readError);
@@ -159,7 +146,7 @@ export class Receiver implements Waiting {
 
   /** Handles what was received, as far as a consumer wants it. */
   pump(): void {
-    if (this.#pumping || this.yielding || this.#stopped) return;
+    if (!this.#started || this.#pumping || this.yielding || this.#stopped) return;
     this.#life.context.run(pumpBatch, this);
   }
 

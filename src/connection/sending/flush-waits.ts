@@ -5,6 +5,7 @@
  *
  * What is sent meanwhile is not waited for: a peer that has us answer Pings without end would hold them for ever.
  */
+import type { Lifecycle } from '../lifecycle.js';
 import { nextTurn } from './output-turns.js';
 
 /** One that waits. */
@@ -26,6 +27,11 @@ export class FlushWaits {
   #queued: Waiter[] = [];
   #given: Waiter[] = [];
   #flushed: Waiter[] = [];
+  readonly #life: Lifecycle;
+
+  constructor(life: Lifecycle) {
+    this.#life = life;
+  }
 
   /** Resolves once all frames that were sent are flushed; with `all`, all messages. */
   wait(all: boolean): Promise<void> {
@@ -37,22 +43,25 @@ export class FlushWaits {
     return this.#drain !== null;
   }
 
-  /** A `send()` returned false: has `emit` called once all that was sent up to now is flushed. */
-  drain(emit: () => void, isEmpty: () => boolean): void {
+  /** A `send()` returned false: 'drain' is due once all that was sent up to now is flushed. */
+  drain(): void {
     if (this.#drain?.given === false) return;
     const drain: Waiter = {
-      resolve: () => {
-        // A later send() returned false, too, and that is not flushed yet
-        if (this.#drain === null || (this.#drain !== drain && !isEmpty())) return;
-        this.#drain = null;
-        emit();
-      },
+      resolve: () => this.#onDrained(drain),
       reject: () => {},
       all: true,
       given: false,
     };
     this.#drain = drain;
     this.#queued.push(drain);
+  }
+
+  #onDrained(drain: Waiter): void {
+    const { context, sender } = this.#life;
+    // A later send() returned false, too, and that is not flushed yet
+    if (this.#drain === null || (this.#drain !== drain && sender.amount > 0)) return;
+    this.#drain = null;
+    context.emit('drain');
   }
 
   /** The transport has all frames, and if `all`, no message waits for its turn. */

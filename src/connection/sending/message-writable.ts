@@ -26,10 +26,10 @@ export class MessageWritable extends WritableStream<Chunk> {
         // Before it calls `abort`, the stream waits for a pending write, which may take for ever
         signal.addEventListener('abort', () => {
           // The stream is aborted by itself: to report that to its controller as well breaks it
-          writer.onCancelled(null);
+          stopWatching();
           writer.abort(signal.reason);
         });
-        writer.onCancelled((reason) => controller.error(reason));
+        const stopWatching = writer.onCancelled((reason) => controller.error(reason));
       },
       write: (chunk) => writer.write(chunk),
       close: () => writer.end(),

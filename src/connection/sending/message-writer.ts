@@ -3,7 +3,7 @@ import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
-import { memoryChanged } from '../written-memory.js';
+import { unchanged } from '../written-memory.js';
 import { MessageWritable } from './message-writable.js';
 import { type BytesLike, sizeOf, toBytes } from './payload.js';
 import { Turn, type TurnHolder } from './send-queue.js';
@@ -30,7 +30,7 @@ export class MessageWriter implements TurnHolder {
   readonly type: MessageType;
   /** @internal `end()` was called, and nothing has failed. */
   ending = false;
-  #oncancel: ((reason: unknown) => void) | null = null;
+  readonly #oncancel: Set<(reason: unknown) => void> = new Set();
   #writable: MessageWritable | null = null;
   readonly #opcode: MessageOpcode;
   readonly #life: Lifecycle;
@@ -87,7 +87,7 @@ export class MessageWriter implements TurnHolder {
   abort(reason: unknown = new Error('The message was aborted')): void {
     if (this.ending || this.#cancelled !== null) return;
     this.#cancelled = { reason };
-    this.#oncancel?.(reason);
+    for (const listener of this.#oncancel) listener(reason);
     if (this.#begun) {
       this.#life.onWriterAborted();
       return;
@@ -124,13 +124,17 @@ export class MessageWriter implements TurnHolder {
   cancel(error: Error): void {
     this.#cancelled ??= { reason: error };
     this.#reject(error);
-    this.#oncancel?.(error);
+    for (const listener of this.#oncancel) listener(error);
   }
 
-  /** @internal Calls `listener` when the message is aborted, or the connection ends before it; at once if that is so. */
-  onCancelled(listener: ((reason: unknown) => void) | null): void {
-    this.#oncancel = listener;
-    if (this.#cancelled !== null) listener?.(this.#cancelled.reason);
+  /**
+   * @internal Calls `listener` when the message is aborted, or the connection ends before it; at once if that is so.
+   * Returns what removes the listener.
+   */
+  onCancelled(listener: (reason: unknown) => void): () => void {
+    this.#oncancel.add(listener);
+    if (this.#cancelled !== null) listener(this.#cancelled.reason);
+    return () => this.#oncancel.delete(listener);
   }
 
   #step(chunk: string | BytesLike, fin: boolean): Promise<void> {
@@ -155,8 +159,8 @@ export class MessageWriter implements TurnHolder {
     const { sender } = this.#life;
     try {
       if (this.#cancelled !== null) throw this.#cancelled.reason;
-      if (typeof chunk !== 'string' && sizeOf(chunk) !== size) throw memoryChanged();
-      const data = this.type === 'text' ? this.#text(chunk, fin) : this.#binary(chunk);
+      const given = unchanged(chunk, size);
+      const data = this.type === 'text' ? this.#text(given, fin) : this.#binary(given);
       this.#begun = true;
       sender.queue.turn = Turn.Begun;
       const work = this.#frame(data, fin);

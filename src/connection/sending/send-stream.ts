@@ -40,7 +40,7 @@ export async function sendStream(
   const stopListening = onAbort(signal, (reason) => {
     if (!writer.ending) stop(reason);
   });
-  writer.onCancelled(stop);
+  const stopWatching = writer.onCancelled(stop);
   // A step may take for ever: what interrupts must not wait for it
   const step = <T>(make: () => Promise<T> | T): Promise<T> =>
     new Promise((resolve, reject) => {
@@ -59,7 +59,7 @@ export async function sendStream(
     source.stop(error);
     throw error;
   } finally {
-    writer.onCancelled(null);
+    stopWatching();
     stopListening();
   }
 }

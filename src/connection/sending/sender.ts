@@ -249,7 +249,7 @@ export class Sender {
   }
 
   get #flushWaits(): FlushWaits {
-    this.#waits ??= new FlushWaits();
+    this.#waits ??= new FlushWaits(this.#life);
     return this.#waits;
   }
 
@@ -276,10 +276,7 @@ export class Sender {
     const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
     const waits = this.#flushWaits;
     if (waits.full && !this.#affords(cost)) return false;
-    waits.drain(
-      () => this.#life.context.emit('drain'),
-      () => this.amount === 0,
-    );
+    waits.drain();
     this.schedule();
     return false;
   }

@@ -4,15 +4,8 @@
  * one (BFINAL) ends nothing but its byte: "the next DEFLATE block follows the padded data, if any" (RFC 7692
  * §7.2.1).
  */
-import {
-  distanceBase,
-  distanceExtra,
-  END_OF_BLOCK,
-  fixedLength,
-  lengthBase,
-  lengthExtra,
-  reverse,
-} from './codes.js';
+import { distanceBase, distanceExtra, END_OF_BLOCK, fixedLength, lengthBase, lengthExtra } from './codes.js';
+import { HuffmanCode, MAX_CODE_BITS, ROOT_MASK } from './huffman-code.js';
 import { TAIL } from './tail.js';
 import type { Window } from './window.js';
 
@@ -21,54 +14,11 @@ export const SMALL_PAYLOAD: number = 8 * 1024;
 /** and more data. */
 const MAX_INFLATED = 32 * 1024;
 
-/** Bits that a table decodes at once; longer codes are looked for bit by bit. */
-const ROOT = 9;
-const LONGEST_CODE = 15;
+// A constant of this module is one to V8, an imported one is loaded each time
+const MASK = ROOT_MASK;
+const LONGEST_CODE = MAX_CODE_BITS;
 /** "The order of the code lengths of the code length alphabet" (§3.2.7). */
 const lengthOrder: readonly number[] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-
-/** A Huffman code (§3.2.1). */
-class HuffmanCode {
-  /** By the next bits of the input: symbol << 4 | bits of its code; 0 when that is longer than `ROOT`. */
-  readonly table: Uint16Array = new Uint16Array(1 << ROOT);
-  /** How many codes of each number of bits there are, and all symbols in the order of their codes. */
-  readonly counts: Uint16Array = new Uint16Array(LONGEST_CODE + 1);
-  readonly symbols: Uint16Array = new Uint16Array(288);
-  readonly #next: Uint16Array = new Uint16Array(LONGEST_CODE + 1);
-
-  /**
-   * Makes the code of the bits `lengths[from, to)` have; false when it is not a complete one. Distances, and
-   * literals of an empty block, may also have one code of one bit, or none at all (§3.2.7).
-   */
-  make(lengths: Uint8Array, from: number, to: number, mayBeSparse: boolean): boolean {
-    const { counts, table, symbols } = this;
-    counts.fill(0);
-    for (let i = from; i < to; i++) counts[lengths[i]!]!++;
-    counts[0] = 0;
-    let left = 1;
-    let offset = 0;
-    for (let bits = 1; bits <= LONGEST_CODE; bits++) {
-      left = left * 2 - counts[bits]!;
-      if (left < 0) return false;
-      this.#next[bits] = offset;
-      offset += counts[bits]!;
-    }
-    if (left > 0 && !(mayBeSparse && (offset === 0 || (offset === 1 && counts[1] === 1)))) return false;
-    for (let i = from; i < to; i++) {
-      if (lengths[i] !== 0) symbols[this.#next[lengths[i]!]!++] = i - from;
-    }
-    table.fill(0);
-    let code = 0;
-    let index = 0;
-    for (let bits = 1; bits <= ROOT; bits++, code <<= 1) {
-      for (let n = counts[bits]!; n > 0; n--, code++) {
-        const entry = (symbols[index++]! << 4) | bits;
-        for (let slot = reverse(code, bits); slot < 1 << ROOT; slot += 1 << bits) table[slot] = entry;
-      }
-    }
-    return true;
-  }
-}
 
 /**
  * Of each symbol of a length: the base, and the number of extra bits above bit 9; of one of a distance, above
@@ -221,7 +171,7 @@ function makeInflateBlocks(): (payload: Buffer, window: Window) => Buffer | null
       bits |= (input[at++] ?? 0) << count;
       count += 8;
     }
-    const entry = code.table[bits & ((1 << ROOT) - 1)]! || longEntry(code, bits);
+    const entry = code.table[bits & MASK]! || code.longEntry(bits);
     bits >>>= entry & 15;
     count -= entry & 15;
     return entry === 0 ? -1 : entry >> 4;
@@ -248,14 +198,14 @@ function makeInflateBlocks(): (payload: Buffer, window: Window) => Buffer | null
       ahead |= source.getInt32(from, true) << left;
       from += (31 - left) >> 3;
       left |= 24;
-      let entry = literalTable[ahead & ((1 << ROOT) - 1)]! || longEntry(literalCode, ahead);
+      let entry = literalTable[ahead & MASK]! || literalCode.longEntry(ahead);
       ahead >>>= entry & 15;
       left -= entry & 15;
       if (entry < END_OF_BLOCK << 4) {
         if (entry === 0) return false;
         target[to++] = entry >> 4;
         // There are bits for one more symbol, unless its code is a long one
-        entry = literalTable[ahead & ((1 << ROOT) - 1)]!;
+        entry = literalTable[ahead & MASK]!;
         if (entry === 0) continue;
         ahead >>>= entry & 15;
         left -= entry & 15;
@@ -282,7 +232,7 @@ function makeInflateBlocks(): (payload: Buffer, window: Window) => Buffer | null
       const stop = to + (lengthCode & 0x1ff) + (ahead & ((1 << extra) - 1));
       ahead >>>= extra;
       left -= extra;
-      entry = distanceTable[ahead & ((1 << ROOT) - 1)]! || longEntry(distanceCode, ahead);
+      entry = distanceTable[ahead & MASK]! || distanceCode.longEntry(ahead);
       ahead >>>= entry & 15;
       left -= entry & 15;
       const distanceSymbol = entry >> 4;
@@ -317,19 +267,4 @@ function makeInflateBlocks(): (payload: Buffer, window: Window) => Buffer | null
       }
     }
   }
-}
-
-/** The entry of a code of more than `ROOT` bits: compares with the first code of each number of bits. */
-function longEntry(code: HuffmanCode, bits: number): number {
-  let value = 0;
-  let first = 0;
-  let index = 0;
-  for (let length = 1; length <= LONGEST_CODE; length++) {
-    value = (value << 1) | ((bits >> (length - 1)) & 1);
-    const here = code.counts[length]!;
-    if (value - first < here) return (code.symbols[index + value - first]! << 4) | length;
-    index += here;
-    first = (first + here) << 1;
-  }
-  return 0;
 }

@@ -2,10 +2,15 @@
 import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { type CloseInfo, ConnectionClosedError, type WebSocketConnection } from '../../../src/index.js';
+import {
+  type CloseInfo,
+  ConnectionClosedError,
+  type ConnectionOptions,
+  type WebSocketConnection,
+} from '../../../src/index.js';
 import { consumers, endsOnce, record, slowConsumers } from '../../support/consumers.js';
 import { chunkings, frameTo, type Role, roles } from '../../support/frames.js';
-import { link, pass, passUntil, virtualTime } from '../../support/link.js';
+import { type LinkOptions, link, pass, passUntil, virtualTime } from '../../support/link.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
 import { open, rawPair, turns } from '../../support/wire.js';
 
@@ -201,54 +206,53 @@ describe.each(roles)('a %s', (role) => {
   );
 
   describe.each([true, false])('[X-10] both ends are Sluice (the sender waits: %s)', (polite) => {
+    const second = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1_000));
+
+    /** The peer sends all messages and closes: they are delivered, and then its end is reported. */
+    async function expectDelivered(
+      all: readonly string[],
+      path: LinkOptions,
+      options: ConnectionOptions,
+      consume: (ws: WebSocketConnection) => ReturnType<(typeof slowConsumers)[string]>,
+    ): Promise<void> {
+      virtualTime();
+      const [near, far] = link({ delay: 10, ...path });
+      const ws = open(near, role, { options: { pingInterval: 0, ...options } });
+      const peer = open(far, role === 'server' ? 'client' : 'server', {
+        options: { closeTimeout: polite ? 60_000 : 500, pingInterval: 0 },
+      });
+      const seen = record(ws);
+      for (const message of all) peer.send(message);
+      const closing = peer.close(4001, 'bye');
+      const consumed = consume(ws);
+      await passUntil(Promise.all([ws.closed, peer.closed, consumed.end]), 20_000, 50);
+      const info = await ws.closed;
+      expect(consumed.got).toEqual(all);
+      expect(info).toMatchObject({ code: 4001, reason: 'bye' });
+      expect((await closing).wasClean).toBe(polite);
+      expect(endsOnce(seen, info)).toBe(true);
+    }
+
     test.each(Object.entries(slowConsumers))(
       '[X-10] consumed by %s, slower than closeTimeout of the sender: what arrived is delivered, then the end',
       async (_, consume) => {
-        virtualTime();
-        const [near, far] = link({ delay: 10, window: 4_000_000 });
-        const ws = open(near, role, { options: { pingInterval: 0 } });
-        const peer = open(far, role === 'server' ? 'client' : 'server', {
-          options: { closeTimeout: polite ? 60_000 : 500, pingInterval: 0 },
-        });
-        const seen = record(ws);
         const all = Array.from({ length: 8 }, (__, i) => `${i} ${'x'.repeat(30_000)}`);
-        for (const message of all) peer.send(message);
-        const closing = peer.close(4001, 'bye');
-        const consumed = consume(ws, () => new Promise((resolve) => setTimeout(resolve, 1_000)));
-        await passUntil(Promise.all([ws.closed, peer.closed, consumed.end]), 20_000, 50);
-        const info = await ws.closed;
-        expect(consumed.got).toEqual(all);
-        expect(info).toMatchObject({ code: 4001, reason: 'bye' });
-        expect((await closing).wasClean).toBe(polite);
-        expect(endsOnce(seen, info)).toBe(true);
+        await expectDelivered(all, { window: 4_000_000 }, {}, (ws) => consume(ws, second));
       },
     );
 
     test.each(Object.entries(slowConsumers))(
       '[X-10] consumed by %s, which answers a peer that may be gone: what was read is delivered, then the end',
       async (_, consume) => {
-        virtualTime();
-        const [near, far] = link({ delay: 10 });
-        const ws = open(near, role, { options: { closeTimeout: 2_000, pingInterval: 0 } });
-        const peer = open(far, role === 'server' ? 'client' : 'server', {
-          options: { closeTimeout: polite ? 60_000 : 500, pingInterval: 0 },
-        });
-        const seen = record(ws);
         // All of them are read at once
         const all = Array.from({ length: 8 }, (__, i) => `${i}`);
-        for (const message of all) peer.send(message);
-        const closing = peer.close(4001, 'bye');
-        const consumed = consume(ws, async () => {
-          // A peer that is gone resets the connection by it
-          ws.send('answer');
-          await new Promise((resolve) => setTimeout(resolve, 1_000));
-        });
-        await passUntil(Promise.all([ws.closed, peer.closed, consumed.end]), 20_000, 50);
-        const info = await ws.closed;
-        expect(consumed.got).toEqual(all);
-        expect(info).toMatchObject({ code: 4001, reason: 'bye' });
-        expect((await closing).wasClean).toBe(polite);
-        expect(endsOnce(seen, info)).toBe(true);
+        await expectDelivered(all, {}, { closeTimeout: 2_000 }, (ws) =>
+          consume(ws, async () => {
+            // A peer that is gone resets the connection by it
+            ws.send('answer');
+            await second();
+          }),
+        );
       },
     );
   });

@@ -1,6 +1,5 @@
 /** Output without end, and many connections: none keeps the event loop for itself. */
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
 import { connect as connectTcp } from 'node:net';
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
@@ -9,6 +8,7 @@ import { extensionOf } from '../../fuzz/targets/endpoint.js';
 import { roles } from '../../support/frames.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
 import { duration, longestStall, MAX_STALL, shortestOf } from '../../support/stalls.js';
+import { upgradeInMemory } from '../../support/upgrade.js';
 import { asSocket, open, rawPair, turns } from '../../support/wire.js';
 
 checkNothingLeft();
@@ -204,26 +204,9 @@ describe('[X-35] thousands of connections of one server', () => {
     }
   }
 
-  const rawHeaders = [
-    ...['Host', 'localhost', 'Upgrade', 'websocket', 'Connection', 'Upgrade'],
-    ...['Sec-WebSocket-Version', '13', 'Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
-  ];
-
   /** Connections in memory, made by a server. */
   async function fill(server: WebSocketServer, count: number): Promise<void> {
-    for (let i = 0; i < count; i++) {
-      const socket = new Costly();
-      const request = {
-        method: 'GET',
-        url: '/',
-        httpVersion: '1.1',
-        rawHeaders,
-        headers: { upgrade: '' },
-        socket,
-      };
-      const ws = await server.handleUpgrade(request as unknown as IncomingMessage, socket, Buffer.alloc(0));
-      ws.resume();
-    }
+    for (let i = 0; i < count; i++) (await upgradeInMemory(server, new Costly())).resume();
   }
 
   async function filled(count = 5_000): Promise<WebSocketServer> {

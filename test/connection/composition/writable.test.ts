@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { describe, expect, test } from 'vitest';
+import { openSource, sendStream } from '../../../src/connection/sending/send-stream.js';
 import { ConnectionClosedError, type MessageWriter, type WebSocketConnection } from '../../../src/index.js';
 import { extensionOf } from '../../fuzz/targets/endpoint.js';
 import { type Role, roles } from '../../support/frames.js';
@@ -203,6 +204,42 @@ describe.each(roles)('§5.4 the WritableStream of a writer of a %s', (role) => {
     await ws.close();
     expect(await end).toBe(null);
     expect(got).toEqual(['text whole']);
+  });
+
+  test.each<[string, (ws: WebSocketConnection, writable: WritableStream, reason: Error) => unknown]>([
+    ['abort() of the stream', (_ws, writable, reason) => writable.abort(reason)],
+    ['the end of the connection', (ws) => ws.terminate()],
+  ])('%s also ends what sendStream() sends by the same writer', async (_how, end) => {
+    const [ws, peer] = await rawPair(role);
+    const writer = ws.createWriter('binary');
+    const { writable } = writer;
+    const source = new Readable({ read: () => {} });
+    const reason = new Error('No more');
+    const sending = sendStream(writer, openSource(source), undefined).catch((error: unknown) => error);
+    await turns();
+    end(ws, writable, reason);
+    const error = await sending;
+    if (ws.state === 'open') expect(error).toBe(reason);
+    else expect(error).toBeInstanceOf(ConnectionClosedError);
+    expect(source.destroyed).toBe(true);
+    await expect(writable.getWriter().closed).rejects.toBe(error);
+    ws.terminate();
+    peer.socket.destroy();
+    await ws.closed;
+  });
+
+  test('sendStream() that is done leaves the stream of the same writer with its errors', async () => {
+    const [ws, peer] = await rawPair(role);
+    const writer = ws.createWriter('binary');
+    const { closed } = writer.writable.getWriter();
+    const failure = new Error('Source failed');
+    const source = new Readable({ read: () => void source.destroy(failure) });
+    await expect(sendStream(writer, openSource(source), undefined)).rejects.toBe(failure);
+    await expect(closed).rejects.toBe(failure);
+    expect(ws.state).toBe('open');
+    ws.terminate();
+    peer.socket.destroy();
+    await ws.closed;
   });
 
   describe('the end of the connection', () => {

@@ -97,6 +97,7 @@ const byHand = new WebSocketConnection(null as never as Duplex, {
   role: 'server',
   options: resolveConnectionOptions({ maxMessageSize: 1 }),
   data: { name: 'ada' },
+  sharedMemory: true,
 });
 is<{ name: string } | undefined>()(byHand.data);
 
