@@ -1,5 +1,5 @@
 /** Options of a connection, their defaults and their checks: resolved once, here. */
-import { checkNumber } from '../options.js';
+import { checkNumber, checkOptions } from '../options.js';
 
 /** Options that servers and clients share; each applies to one connection. */
 export interface ConnectionOptions {
@@ -47,6 +47,7 @@ export const connectionOptionNames: readonly string[] = Object.keys(defaults);
 
 /** Fills in the defaults of the connection options among `options`; throws TypeError or RangeError by name. */
 export function resolveConnectionOptions(options: ConnectionOptions = {}): ResolvedConnectionOptions {
+  checkOptions('resolveConnectionOptions()', options);
   const timer = (name: 'pingInterval' | 'pingTimeout' | 'closeTimeout', least: number): number =>
     checkNumber(name, options[name], defaults[name], least, 0x7fff_ffff);
   const size = (

@@ -158,8 +158,8 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
    *   wrong option
    */
   broadcast(data: string | BytesLike, options: BroadcastOptions<Data> = {}): BroadcastResult {
-    const message = prepareMessage(data, options);
     const { except, filter } = resolveBroadcastOptions(options);
+    const message = prepareMessage(data, options);
     let receivers: Iterable<WebSocketConnection<Data>> = this.#connections;
     if (filter !== undefined) {
       receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));
