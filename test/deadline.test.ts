@@ -37,6 +37,29 @@ test('is forgotten when it is cancelled: before its time, between the timer and 
   expect(called).toEqual(['after']);
 });
 
+test('[X-28] time in which the process was blocked does not count', async () => {
+  const began = performance.now();
+  const expired = new Promise<void>((resolve) => {
+    deadline(80, resolve);
+  });
+  block(300);
+  await expired;
+  expect(performance.now() - began).toBeGreaterThan(300 + 78);
+});
+
+test('[X-28] a process that is blocked again and again still reaches its deadline', async () => {
+  let expired = false;
+  deadline(8, () => {
+    expired = true;
+  });
+  let stalls = 0;
+  for (; !expired; stalls++) {
+    block(70);
+    await pause(1);
+  }
+  expect(stalls).toBeLessThan(20);
+});
+
 test('[X-28] a process blocked beyond the deadline reads first what has arrived meanwhile', async () => {
   const [server, client] = await sockets();
   const order: string[] = [];
