@@ -73,9 +73,10 @@ export class Transport {
     this.#stream = stream;
     this.#life = life;
     (stream as Owned)[kLife] = life;
-    stream.on('error', onError).on('end', onEnd).on('close', onClosed);
+    stream.on('error', onError).on('end', onEnd).on('finish', onFinish).on('close', onClosed);
     if (stream.closed) process.nextTick(() => onClosed.call(stream));
     else if (stream.readableEnded) process.nextTick(() => onEnd.call(stream));
+    else if (stream.writableFinished) process.nextTick(() => onFinish.call(stream));
   }
 
   /**
@@ -145,6 +146,7 @@ export class Transport {
   write(pieces: Buffer[], size: number): void {
     if (!this.#stream.writable) {
       this.failed = true;
+      this.onEnded();
       return;
     }
     if (bytesIn(pieces, 0) !== size) {
@@ -174,6 +176,15 @@ export class Transport {
     this.#restSize = 0;
     void this.addresses;
     this.#stream.destroy();
+  }
+
+  /** The stream accepts no more writes: when neither this class nor the peer has ended it, the connection is lost. */
+  onEnded(): void {
+    const stream = this.#stream;
+    if (this.#ending || stream.destroyed || stream.readableEnded || !stream.writableEnded) return;
+    this.#life.onLost(
+      new Error('The stream was ended by other code: end a connection by close() or terminate()'),
+    );
   }
 
   /** Gives parts to the stream until one stalls. */
@@ -279,6 +290,10 @@ function onEnd(this: Duplex): void {
   void transport.addresses;
   // Some streams end after they were given up as closed
   if (!transport.gone) receiver.end();
+}
+
+function onFinish(this: Duplex): void {
+  (this as Owned)[kLife].transport.onEnded();
 }
 
 function onError(this: Duplex, error: Error): void {

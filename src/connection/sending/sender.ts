@@ -173,6 +173,8 @@ export class Sender {
   flush(): void {
     const { endpoint, transport } = this.#life;
     let stalled = transport.stalled;
+    // Nothing reports that until the peer reads, which may be never
+    if (stalled) transport.onEnded();
     if (!stalled && !transport.failed) this.#waits?.flushed();
     let left = endpoint.pending;
     while (left > 0 && !stalled) {
@@ -201,6 +203,7 @@ export class Sender {
   drained(): Promise<void> {
     if (!this.#life.isOpen) return Promise.reject(this.#life.reason.error);
     if (this.amount === 0 && this.#nothingQueued) return outputSpent(0) ? nextTurn() : Promise.resolve();
+    this.schedule();
     return this.#flushWaits.wait(true);
   }
 
