@@ -18,7 +18,8 @@ export interface ConnectionOptions {
   readonly highWaterMark?: number;
   /**
    * Queued outgoing bytes at which the connection is failed: a peer that does not read costs no more than
-   * this. One message alone may be larger. Default 64 MiB (67_108_864); `Infinity` lifts the cap.
+   * this. One message alone may be larger. Messages, writers, Pings and calls of `drained()` that wait count with the
+   * memory that they take, about. Default 64 MiB (67_108_864); `Infinity` lifts the cap.
    */
   readonly maxBufferedAmount?: number;
   /** Milliseconds between keepalive pings, 0 for none. Default 20_000. */

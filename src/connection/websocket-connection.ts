@@ -198,7 +198,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
 
   /** Resolves once everything sent has left for the kernel's buffers; rejects when the connection ends first. */
   drained(): Promise<void> {
-    return handled(this.#life.sender.drained());
+    return this.#life.sender.drained();
   }
 
   /**
