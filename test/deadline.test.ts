@@ -60,26 +60,31 @@ test('[X-28] a process that is blocked again and again still reaches its deadlin
   expect(stalls).toBeLessThan(20);
 });
 
-test('[X-28] a process blocked beyond the deadline reads first what has arrived meanwhile', async () => {
-  const [server, client] = await sockets();
-  const order: string[] = [];
-  const expired = new Promise<void>((resolve) => {
-    deadline(30, () => {
-      order.push('deadline');
-      resolve();
+test.each([
+  [30, 60],
+  [1, 20],
+])(
+  '[X-28] a deadline of %i ms, a process blocked for %i: it reads first what has arrived meanwhile',
+  async (ms, blocked) => {
+    const [server, client] = await sockets();
+    const order: string[] = [];
+    const expired = new Promise<void>((resolve) => {
+      deadline(ms, () => {
+        order.push('deadline');
+        resolve();
+      });
     });
-  });
-  const cancelled = deadline(30, () => order.push('cancelled'));
-  client.on('data', () => {
-    order.push('data');
-    cancelled();
-  });
-  await turns(2);
-  server.write('in the kernel');
-  block(60);
-  await expired;
-  expect(order).toEqual(['data', 'deadline']);
-  server.destroy();
-  client.destroy();
-  await Promise.all([once(server, 'close'), once(client, 'close')]);
-});
+    const cancelled = deadline(ms, () => order.push('cancelled'));
+    client.on('data', () => {
+      order.push('data');
+      cancelled();
+    });
+    server.write('in the kernel');
+    block(blocked);
+    await expired;
+    expect(order).toEqual(['data', 'deadline']);
+    server.destroy();
+    client.destroy();
+    await Promise.all([once(server, 'close'), once(client, 'close')]);
+  },
+);
