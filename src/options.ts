@@ -1,10 +1,14 @@
 /** Checks of options, which several layers have some of. */
 
-/** Throws a TypeError for options that are no object, or that name something unknown. */
-export function checkNames(options: object, known: readonly string[]): void {
-  if (options === null || typeof options !== 'object') {
-    throw new TypeError(`Expected the options to be an object: ${String(options)}`);
-  }
+/** Throws a TypeError for options of `call` that are no object; undefined is none. */
+export function checkOptions(call: string, options: unknown): void {
+  if (options === undefined || (typeof options === 'object' && options !== null)) return;
+  throw new TypeError(`Expected the options of ${call} to be an object: ${String(options)}`);
+}
+
+/** Throws a TypeError for options of `call` that are no object, or that name something unknown. */
+export function checkNames(call: string, options: object, known: readonly string[]): void {
+  checkOptions(call, options);
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw new TypeError(`Unknown option: ${name}`);
   }

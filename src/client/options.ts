@@ -90,17 +90,18 @@ const optionNames = [
 
 /** Checks the options; throws a TypeError or RangeError by name. */
 export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectOptions {
-  checkNames(options, optionNames);
+  checkNames('connect()', options, optionNames);
   const { subprotocols = [], requireSubprotocol = true, extensions = [], origin, tls = {} } = options;
   const offered = typeof subprotocols === 'string' ? [subprotocols] : subprotocols;
   checkSubprotocols(offered);
   checkExtensions(extensions, ['offers', 'confirm']);
   checkSignal(options.signal);
-  if (tls === null || typeof tls !== 'object') throw new TypeError(`Option tls is not an object: ${tls}`);
+  if (tls === null || typeof tls !== 'object')
+    throw new TypeError(`Option tls is not an object: ${String(tls)}`);
   if (typeof requireSubprotocol !== 'boolean') {
     throw new TypeError(`Option requireSubprotocol is not a boolean: ${String(requireSubprotocol)}`);
   }
-  const headers = toRecord(options.headers ?? {});
+  const headers = toRecord(options.headers === undefined ? {} : options.headers);
   checkExtraHeaders(headers);
   return {
     connection: resolveConnectionOptions(options),

@@ -1,5 +1,5 @@
 /** Options of a connection, their defaults and their checks: resolved once, here. */
-import { checkNumber } from '../options.js';
+import { checkNumber, checkOptions } from '../options.js';
 
 /** Options that servers and clients share; each applies to one connection. */
 export interface ConnectionOptions {
@@ -18,7 +18,8 @@ export interface ConnectionOptions {
   readonly highWaterMark?: number;
   /**
    * Queued outgoing bytes at which the connection is failed: a peer that does not read costs no more than
-   * this. One message alone may be larger. Default 64 MiB (67_108_864); `Infinity` lifts the cap.
+   * this. One message alone may be larger. Messages, writers, Pings and calls of `drained()` that wait count with the
+   * memory that they take, about. Default 64 MiB (67_108_864); `Infinity` lifts the cap.
    */
   readonly maxBufferedAmount?: number;
   /** Milliseconds between keepalive pings, 0 for none. Default 20_000. */
@@ -53,6 +54,7 @@ export const connectionOptionNames: readonly string[] = Object.keys(defaults);
 
 /** Fills in the defaults of the connection options among `options`; throws TypeError or RangeError by name. */
 export function resolveConnectionOptions(options: ConnectionOptions = {}): ResolvedConnectionOptions {
+  checkOptions('resolveConnectionOptions()', options);
   const timer = (name: 'pingInterval' | 'pingTimeout' | 'closeTimeout', least: number): number =>
     checkNumber(name, options[name], defaults[name], least, 0x7fff_ffff);
   const size = (

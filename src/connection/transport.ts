@@ -8,6 +8,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { type Addresses, addressesOf } from './addresses.js';
+import { PACE, timeToLeave } from './kernel-delay.js';
 import type { Lifecycle } from './lifecycle.js';
 import { bytesIn, memoryChanged } from './written-memory.js';
 
@@ -19,13 +20,6 @@ const MAX_PART = 512 * 1024;
 const SHORT = 100;
 /** and one that takes longer than this by a smaller one. */
 const LONG = 1000;
-
-/** Bytes a millisecond that a peer takes at least: what a kernel holds is given the time to leave at this pace. */
-const PACE = 100;
-/** Bytes that a kernel may hold, of the sender and of the receiver: the limits of Linux, 4 and 6 MiB. */
-const MAX_HELD = 10 * 1024 * 1024;
-/** A stalled kernel reports that it takes more when a third of its buffer is free: all of it leaves in so many times the stall. */
-const STALLS = 3;
 
 /** Bytes that are read and dropped after a Close frame, until the socket is destroyed. */
 const MAX_LINGERING = 16 * 1024 * 1024;
@@ -69,9 +63,10 @@ export class Transport {
     this.#stream = stream;
     this.#life = life;
     (stream as Owned)[kLife] = life;
-    stream.on('error', onError).on('end', onEnd).on('close', onClosed);
+    stream.on('error', onError).on('end', onEnd).on('finish', onFinish).on('close', onClosed);
     if (stream.closed) process.nextTick(() => onClosed.call(stream));
     else if (stream.readableEnded) process.nextTick(() => onEnd.call(stream));
+    else if (stream.writableFinished) process.nextTick(() => onFinish.call(stream));
   }
 
   /**
@@ -98,10 +93,7 @@ export class Transport {
    * when they leave. Zero for a peer that has answered a Ping behind them.
    */
   get delay(): number {
-    const held = Math.min(this.flushed - this.#arrived, MAX_HELD);
-    if (held <= 0) return 0;
-    const measured = this.#slowTime === 0 ? 0 : (held / this.#slowBytes) * this.#slowTime;
-    return Math.ceil(Math.max(held / PACE, Math.min(measured, this.#slowTime * STALLS)));
+    return timeToLeave(this.flushed - this.#arrived, this.#slowBytes, this.#slowTime);
   }
 
   /** Milliseconds that the part may take which the stream was given, and has not flushed. */
@@ -160,6 +152,7 @@ export class Transport {
   write(pieces: Buffer[], size: number): void {
     if (!this.#stream.writable) {
       this.failed = true;
+      this.onEnded();
       return;
     }
     if (bytesIn(pieces, 0) !== size) {
@@ -189,6 +182,15 @@ export class Transport {
     this.#restSize = 0;
     addressesOf(this.#stream);
     this.#stream.destroy();
+  }
+
+  /** The stream accepts no more writes: when neither this class nor the peer has ended it, the connection is lost. */
+  onEnded(): void {
+    const stream = this.#stream;
+    if (this.#ending || stream.destroyed || stream.readableEnded || !stream.writableEnded) return;
+    this.#life.onLost(
+      new Error('The stream was ended by other code: end a connection by close() or terminate()'),
+    );
   }
 
   /** Gives parts to the stream until one stalls. */
@@ -256,7 +258,7 @@ export class Transport {
       this.#writing = false;
     }
     this.#stalled = stream.writableLength > 0;
-    if (this.#stalled) this.#stalledAt = now();
+    if (this.#stalled) this.#stalledAt = Math.round(performance.now());
     // A stream that fails at once keeps nothing of the write either
     else if (stream.errored === null) this.flushed = this.given;
     else this.failed = true;
@@ -264,16 +266,12 @@ export class Transport {
 
   /** A stalled part of `size` bytes is flushed: the size of the next one depends on how long that took. */
   #adapt(size: number): void {
-    const took = now() - this.#stalledAt;
+    const took = Math.round(performance.now()) - this.#stalledAt;
     this.#slowBytes += size;
     this.#slowTime += took;
     if (took < SHORT) this.#part = Math.min(MAX_PART, this.#part * 2);
     else if (took > LONG) this.#part = Math.max(MIN_PART, this.#part / 4);
   }
-}
-
-function now(): number {
-  return Math.round(performance.now());
 }
 
 function onData(this: Duplex, chunk: Buffer): void {
@@ -286,6 +284,10 @@ function onEnd(this: Duplex): void {
   addressesOf(this);
   // Some streams end after they were given up as closed
   if (!transport.gone) receiver.end();
+}
+
+function onFinish(this: Duplex): void {
+  (this as Owned)[kLife].transport.onEnded();
 }
 
 function onError(this: Duplex, error: Error): void {

@@ -3,7 +3,7 @@ import { Blob, isUtf8 } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { WebSocketError } from '../errors.js';
-import { checkNumber, checkSignal } from '../options.js';
+import { checkNumber, checkOptions, checkSignal } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import type { CloseInfo } from '../protocol/closing-handshake.js';
@@ -51,6 +51,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   readonly #life: Lifecycle;
 
   constructor(stream: Duplex, init: ConnectionInit<Data>) {
+    checkOptions('new WebSocketConnection()', init ?? null);
     super(init);
     this.#life = new Lifecycle(stream, this, init);
   }
@@ -69,6 +70,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     if (typeof data === 'string' && options === undefined) {
       return life.isOpen && life.sender.send(Opcode.Text, data, true);
     }
+    checkOptions('send()', options);
     const compress = options?.compress ?? true;
     if (data instanceof PreparedMessage) return life.isOpen && life.sender.sendPrepared(data, compress);
     const type = options?.type ?? (typeof data === 'string' ? 'text' : 'binary');
@@ -101,6 +103,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    */
   sendStream(source: MessageSource, options: SendStreamOptions = {}): Promise<void> {
     try {
+      checkOptions('sendStream()', options);
       const type = options.type ?? 'binary';
       checkType(type);
       checkSignal(options.signal);
@@ -119,6 +122,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   receive(options: { readonly signal?: AbortSignal } = {}): Promise<MessageReader | null> {
     let inbox: Inbox;
     try {
+      checkOptions('receive()', options);
       checkSignal(options.signal);
       inbox = this.#life.receiver.inbox;
     } catch (error) {
@@ -159,6 +163,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     let payload: Buffer;
     let timeout: number;
     try {
+      checkOptions('ping()', options);
       payload = data === undefined ? life.pings.nextPayload() : toControlPayload(data);
       timeout = checkNumber('timeout', options.timeout, life.options.pingTimeout, 0, 0x7fff_ffff);
       checkSignal(options.signal);
@@ -195,7 +200,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
 
   /** Resolves once everything sent has left for the kernel's buffers; rejects when the connection ends first. */
   drained(): Promise<void> {
-    return handled(this.#life.sender.drained());
+    return this.#life.sender.drained();
   }
 
   /**

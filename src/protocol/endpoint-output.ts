@@ -1,7 +1,7 @@
 /** The sending half of an endpoint, RFC 6455 §6.1: messages, control frames and the Close frame to bytes. */
 import { closeBody } from './close-frame.js';
 import { ClosingHandshake } from './closing-handshake.js';
-import type { Extension } from './extension.js';
+import { checkBytes, type Extension } from './extension.js';
 import { FIN, headerSize, MAX_CONTROL_PAYLOAD } from './frame-header.js';
 import { FrameWriter } from './frame-writer.js';
 import { type MessageOpcode, Opcode } from './opcode.js';
@@ -209,22 +209,31 @@ export class EndpointOutput {
     const { length } = bytes;
     const payload = this.extension!.encoder.encode(bytes, fin);
     const later = payload instanceof Promise;
+    if (!later) checkBytes(this.extension!.name, payload);
     // An encoder may return its input, and a large payload is sent by reference
     if (later || payload.buffer === bytes.buffer) releaseTextBytes();
     if (!later) return this.#writeEncoded(first, payload, length);
-    return this.#later(payload, (encoded) => this.#writeEncoded(first, encoded, length));
+    return this.#later(payload, (encoded) => {
+      checkBytes(this.extension!.name, encoded);
+      this.#writeEncoded(first, encoded, length);
+    });
   }
 
   /** Appends what an extension works on, unless the end comes first; no other message may be sent before. */
   #later(payload: Promise<Buffer>, append: (encoded: Buffer) => void): Promise<void> {
     this.#waiting = true;
-    const settle = (encoded: unknown): void => {
+    const canSend = (): boolean => {
       this.#waiting = false;
-      if (this.closing.sent || this.#muted) return;
-      if (!Buffer.isBuffer(encoded)) throw encoded;
-      append(encoded);
+      return !this.closing.sent && !this.#muted;
     };
-    return payload.then(settle, settle);
+    return payload.then(
+      (encoded) => {
+        if (canSend()) append(encoded);
+      },
+      (error) => {
+        if (canSend()) throw error;
+      },
+    );
   }
 
   /** Sends a Close frame with this body, after which nothing else is sent. */

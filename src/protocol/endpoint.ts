@@ -9,7 +9,7 @@ import { closeBody, parseCloseBody, shortenReason } from './close-frame.js';
 import { State } from './closing-handshake.js';
 import { EndpointEvent } from './endpoint-event.js';
 import { EndpointOutput, type Role } from './endpoint-output.js';
-import type { Extension } from './extension.js';
+import { checkBytes, type Extension } from './extension.js';
 import { FrameEvent, FrameParser } from './frame-parser.js';
 import { type MessageOpcode, Opcode } from './opcode.js';
 import { Utf8Validator } from './utf8.js';
@@ -228,10 +228,15 @@ export class Endpoint extends EndpointOutput {
       this.#undecoded = decoder.busy;
       return decoder.busy ? EndpointEvent.Busy : EndpointEvent.NeedData;
     }
-    const part = data ?? empty;
+    const part = data === null ? empty : this.#checkPart(data);
     this.#count(part.length);
     if (decoder.done) this.#undecoded = false;
     return this.#onData(part, 0, part.length, decoder.done);
+  }
+
+  #checkPart(data: unknown): Buffer {
+    checkBytes(this.extension!.name, data);
+    return data instanceof Buffer ? data : Buffer.from(data.buffer, data.byteOffset, data.length);
   }
 
   #onControl(): EndpointEvent {

@@ -46,6 +46,13 @@ export interface Extension {
   close(): void;
 }
 
+/** Throws a TypeError unless an extension gave bytes: anything else would become a message that nobody sent. */
+export function checkBytes(name: string, bytes: unknown): asserts bytes is Uint8Array {
+  if (bytes instanceof Uint8Array) return;
+  const type = bytes === null ? 'null' : typeof bytes;
+  throw new TypeError(`Expected the extension ${name} to return bytes, not what is of type ${type}`);
+}
+
 /** Turns the received payload of one message after another into its data. */
 export interface MessageDecoder {
   /**
@@ -54,12 +61,17 @@ export interface MessageDecoder {
   write(payload: Buffer, last: boolean): void;
   /**
    * The next part of the data, or `null`: then it wants more payload, works elsewhere (`busy`), or the
-   * message is complete (`done`). Throws a `ProtocolError` to fail the connection.
+   * message is complete (`done`). Throws a `ProtocolError` to fail the connection. What is neither bytes nor
+   * `null` is a TypeError, and fails the connection with 1011.
    *
    * @param most - what the size limit leaves: to produce more than one byte over it is of no use
    */
   read(most: number): Buffer | null;
-  /** Works outside of the calling thread; `onready` is called when `read()` is worth calling. */
+  /**
+   * Works outside of the calling thread. The decoder has to call `onready` once `read()` is worth calling: until
+   * then nothing more is read from the peer, not even its Close frame. Only `close()` or `terminate()` of this side
+   * ends a connection whose decoder never does.
+   */
   readonly busy: boolean;
   /** All data of the message has been read. */
   readonly done: boolean;
@@ -98,7 +110,7 @@ export interface MessageEncoder {
    * @param data - belongs to the caller: to be read within the call, or until the returned promise settles,
    *   and never changed or kept. The application may change it until then. Text lies in memory that the next
    *   text of any connection overwrites, unless a promise was returned
-   * @returns the payload to send, which may be `data` itself. A buffer of at most 8 KiB that is returned at
+   * @returns the payload to send, which may be `data` itself; anything but bytes fails the connection with 1011. A buffer of at most 8 KiB that is returned at
    *   once may be reused by the next call: it has been copied by then. Any other must stay unchanged
    */
   encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;

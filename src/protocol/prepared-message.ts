@@ -1,5 +1,5 @@
 /** A message framed once for many receivers, RFC 6455 §6.1. */
-import type { Extension } from './extension.js';
+import { checkBytes, type Extension } from './extension.js';
 import { FIN, headerSizeOf } from './frame-header.js';
 import { FrameWriter } from './frame-writer.js';
 import { type MessageOpcode, Opcode } from './opcode.js';
@@ -51,16 +51,21 @@ export class PreparedMessage {
     const { encoder } = extension;
     const payload = encoder.encodeShared?.(this.bytes) ?? encoder.encode(this.bytes, true);
     if (payload instanceof Promise) {
-      frame = payload.then((encoded) => frameOf(first, encoded));
+      frame = payload.then((encoded) => encodedFrame(extension, first, encoded));
       frame.then(
         (made) => this.#encoded.set(key, made),
         // What failed once may succeed for the next connection
         () => this.#encoded.delete(key),
       );
-    } else frame = frameOf(first, payload);
+    } else frame = encodedFrame(extension, first, payload);
     this.#encoded.set(key, frame);
     return frame;
   }
+}
+
+function encodedFrame({ name }: Extension, first: number, payload: unknown): Buffer {
+  checkBytes(name, payload);
+  return frameOf(first, payload);
 }
 
 function frameOf(first: number, payload: string | Uint8Array): Buffer {

@@ -78,7 +78,7 @@ export async function accept<Data = unknown>(
   checkUpgrade(request, socket, head);
   let resolved: ResolvedAcceptOptions;
   try {
-    checkNames(options, acceptOptionNames);
+    checkNames('accept()', options, acceptOptionNames);
     resolved = resolveAcceptOptions(options);
   } catch (error) {
     refuse(socket, { status: 500 });

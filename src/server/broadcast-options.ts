@@ -30,7 +30,7 @@ export function resolveBroadcastOptions<Data>(options: BroadcastOptions<Data>): 
   readonly except: ReadonlySet<WebSocketConnection>;
   readonly filter: BroadcastOptions<Data>['filter'];
 } {
-  checkNames(options, ['type', 'compress', 'except', 'filter']);
+  checkNames('broadcast()', options, ['type', 'compress', 'except', 'filter']);
   const { except, filter } = options;
   if (filter !== undefined && typeof filter !== 'function')
     throw new TypeError('Option filter is not a function');

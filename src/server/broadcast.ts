@@ -10,8 +10,8 @@ export function broadcast<Data>(
   data: string | BytesLike,
   options: BroadcastOptions<Data>,
 ): BroadcastResult {
-  const message = prepareMessage(data, options);
   const { except, filter } = resolveBroadcastOptions(options);
+  const message = prepareMessage(data, options);
   let receivers: Iterable<WebSocketConnection<Data>> = connections;
   if (filter !== undefined) {
     receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));

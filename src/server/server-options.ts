@@ -68,13 +68,13 @@ const optionNames = [
  * `maxConnections`.
  */
 export function checkServerOptions(options: WebSocketServerOptions): number {
-  checkNames(options, optionNames);
+  checkNames('new WebSocketServer()', options, optionNames);
   checkSignal(options.signal);
-  const { port, server, noServer = false } = options;
+  const { port, host, server, noServer = false, backlog } = options;
   if (Number(port !== undefined) + Number(server !== undefined) + Number(noServer) !== 1) {
     throw new TypeError('Expected exactly one of the options port, server and noServer');
   }
-  if (port === undefined && (options.host !== undefined || options.backlog !== undefined)) {
+  if (port === undefined && (host !== undefined || backlog !== undefined)) {
     throw new TypeError('Options host and backlog need the option port');
   }
   if (server !== undefined && !isHttpServer(server)) {
@@ -84,6 +84,10 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
   }
   // A string such as that of an environment variable is checked by node:net
   if (typeof port !== 'string') checkNumber('port', port, 0, 0, 65_535);
+  if (host !== undefined && typeof host !== 'string') {
+    throw new TypeError(`Option host is not a string: ${String(host)}`);
+  }
+  checkNumber('backlog', backlog, 511, 1, 0x7fff_ffff);
   const unlimited = Number.POSITIVE_INFINITY;
   return checkNumber('maxConnections', options.maxConnections, unlimited, 0, unlimited);
 }
@@ -98,7 +102,7 @@ function isHttpServer(server: unknown): boolean {
 
 /** Checks {@link CloseOptions} and fills in the defaults; throws a TypeError or RangeError by name. */
 export function resolveCloseOptions(options: CloseOptions): Required<CloseOptions> {
-  checkNames(options, ['code', 'reason', 'timeout']);
+  checkNames('close()', options, ['code', 'reason', 'timeout']);
   const { code = CloseCode.GoingAway, reason = '' } = options;
   closeBody(code, reason);
   return { code, reason, timeout: checkNumber('timeout', options.timeout, 5_000, 0, 0x7fff_ffff) };

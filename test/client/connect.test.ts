@@ -436,13 +436,16 @@ describe('connect', () => {
         true,
       ]);
     }
-    await expect(connect('ws://127.0.0.1:1/', null as never)).rejects.toThrow(TypeError);
+    await expect(connect('ws://127.0.0.1:1/', null as never)).rejects.toThrow(
+      new TypeError('Expected the options of connect() to be an object: null'),
+    );
   });
 
   test.each<[string, unknown]>([
     ['signal', null],
     ['signal', {}],
     ['signal', new EventTarget()],
+    ['headers', null],
     ['extensions', [null]],
     ['extensions', [5]],
     ['extensions', [{ name: 'x', offers: () => [] }]],

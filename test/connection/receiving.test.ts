@@ -405,6 +405,23 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test('an extension whose decoder returns a string fails the connection with 1011', async () => {
+    const extension = makeXor();
+    extension.decoder.read = () => 'text' as never;
+    const [ws, peer] = await rawPair(role, { extension: () => extension });
+    const errors: Error[] = [];
+    const got: unknown[] = [];
+    ws.on('error', (error) => errors.push(error));
+    ws.on('message', (data) => got.push(data));
+    peer.send(1, 'abc', { rsv: 0x40 });
+    await peer.until(({ frames }) => frames.length === 1);
+    expect(peer.frames[0]!.payload.readUInt16BE()).toBe(1011);
+    peer.socket.end();
+    await ws.closed;
+    expect(got).toEqual([]);
+    expect(errors).toMatchObject([{ name: 'TypeError', message: expect.stringContaining('x-xor') }]);
+  });
+
   test('an extension that works elsewhere: reading pauses meanwhile, and messages come in order', async () => {
     const [ws, peer] = await pair(role, { extension: () => makeXor(true) });
     for (let i = 0; i < 5; i++) peer.send(`message ${i}`);

@@ -116,8 +116,15 @@ export const handshakePlantings: readonly Fault[] = [
     'X-28',
     'a deadline counts before what has arrived is read',
     'deadline.ts',
-    'immediate = setImmediate(() => {\n      immediate = setImmediate(expired);\n    });',
+    'immediate = setImmediate(() => {\n          immediate = setImmediate(expired);\n        });',
     'expired();',
+  ),
+  fault(
+    'X-28',
+    'time in which the process was blocked counts',
+    'deadline.ts',
+    'if (performance.now() - due < LATE || ++stalls > SLICES) left -= time;',
+    'left -= performance.now() - due + time;',
   ),
   fault(
     'X-28',

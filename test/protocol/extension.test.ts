@@ -105,6 +105,52 @@ describe.each(roles)('a %s with an extension', (role) => {
     expect(endpoint.pending).toBe(0);
   });
 
+  test.each([
+    ['a string', 'text'],
+    ['an array', [97]],
+    ['a number', 5],
+    ['undefined', undefined],
+  ])('a decoder or encoder that returns %s is a TypeError that names the extension', async (_, wrong) => {
+    const error = expect.objectContaining({
+      name: 'TypeError',
+      message: expect.stringContaining('Expected the extension x-xor to return bytes'),
+    });
+    const extension = makeXor();
+    extension.decoder.read = () => wrong as never;
+    const receiving = new Endpoint({ role, extension });
+    expect(feed(receiving, [frameTo(role, 1, 'a', { rsv: 0x40 })])).toMatchObject({ told: [], error });
+    for (const result of [wrong, Promise.resolve(wrong)]) {
+      const encoder = { wants: () => true, encode: () => result as never };
+      const make = (): Endpoint => new Endpoint({ role, extension: { ...makeXor(), encoder } });
+      const send = async (): Promise<void> => await make().send(Opcode.Text, 'abc');
+      await expect(send()).rejects.toEqual(error);
+      const shared = { ...encoder, shareKey: 'any' };
+      const prepared = async (): Promise<void> => {
+        const endpoint = new Endpoint({ role, extension: { ...makeXor(), encoder: shared } });
+        await endpoint.sendPrepared(new PreparedMessage('abc'));
+      };
+      await expect(prepared()).rejects.toEqual(error);
+    }
+  });
+
+  test('a decoder may return any Uint8Array', () => {
+    const extension = makeXor();
+    const { read } = extension.decoder;
+    extension.decoder.read = (most) => {
+      const part = read(most);
+      return part === null ? null : (new Uint8Array(part) as Buffer);
+    };
+    const { told } = feed(new Endpoint({ role, extension }), [
+      frameTo(
+        role,
+        1,
+        Buffer.from('text').map((byte) => byte ^ 0x55),
+        { rsv: 0x40 },
+      ),
+    ]);
+    expect(told.map((one) => one[2])).toEqual(['text']);
+  });
+
   test('while it works elsewhere, nothing else is read, and no other message may be sent', async () => {
     const extension = makeXor(true);
     const endpoint = new Endpoint({ role, extension });

@@ -624,6 +624,38 @@ describe('options', () => {
     );
   });
 
+  test.each<[string, unknown, string]>([
+    ['host', 5, 'TypeError'],
+    ['host', null, 'TypeError'],
+    ['backlog', '511', 'TypeError'],
+    ['backlog', null, 'TypeError'],
+    ['backlog', -1, 'RangeError'],
+    ['backlog', 0, 'RangeError'],
+    ['backlog', 1.5, 'RangeError'],
+    ['backlog', Number.NaN, 'RangeError'],
+    ['backlog', Number.POSITIVE_INFINITY, 'RangeError'],
+  ])('%s of %o throws a %s with the name of the option', (name, value, type) => {
+    const options = { port: 0, [name]: value } as WebSocketServerOptions;
+    expect(() => new WebSocketServer(options)).toThrow(
+      expect.objectContaining({ name: type, message: expect.stringContaining(`Option ${name} `) }),
+    );
+  });
+
+  test('options that are no object are a TypeError that names the call', async () => {
+    const wrong = null as never;
+    expect(() => new WebSocketServer(wrong)).toThrow(
+      new TypeError('Expected the options of new WebSocketServer() to be an object: null'),
+    );
+    const server = new WebSocketServer({ noServer: true });
+    expect(() => server.broadcast('a', wrong)).toThrow(
+      new TypeError('Expected the options of broadcast() to be an object: null'),
+    );
+    await expect(server.close(wrong)).rejects.toThrow(
+      new TypeError('Expected the options of close() to be an object: null'),
+    );
+    await server.close();
+  });
+
   test('port of null throws a TypeError with the name of the option', () => {
     expect(() => new WebSocketServer({ port: null as unknown as number })).toThrow(
       /^Option port is not a number/,

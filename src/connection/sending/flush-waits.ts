@@ -27,10 +27,24 @@ export class FlushWaits {
   #queued: Waiter[] = [];
   #given: Waiter[] = [];
   #flushed: Waiter[] = [];
+  #turn: Promise<void> | null = null;
   readonly #life: Lifecycle;
 
   constructor(life: Lifecycle) {
     this.#life = life;
+  }
+
+  /** How many wait. */
+  get count(): number {
+    return this.#queued.length + this.#given.length + this.#flushed.length;
+  }
+
+  /** Resolves in a later turn of the event loop; one promise for all calls that are made before. */
+  turn(): Promise<void> {
+    this.#turn ??= nextTurn().then(() => {
+      this.#turn = null;
+    });
+    return this.#turn;
   }
 
   /** Resolves once all frames that were sent are flushed; with `all`, all messages. */
@@ -81,7 +95,7 @@ export class FlushWaits {
     if (given.length === 0) return;
     this.#given = [];
     const waits = this.#flushed.length > 0;
-    this.#flushed.push(...given.filter(({ all }) => all));
+    for (const waiter of given) if (waiter.all) this.#flushed.push(waiter);
     if (!waits && this.#flushed.length > 0) void nextTurn().then(() => this.#tell());
     for (const waiter of given) if (!waiter.all) waiter.resolve();
   }

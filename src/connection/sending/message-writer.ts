@@ -56,10 +56,10 @@ export class MessageWriter implements TurnHolder {
         if (this.#cancelled === null) resolve();
         else life.sender.release(this);
       };
-      if (ended === null) life.sender.acquire(this, granted);
+      if (ended !== null) this.cancel(ended);
+      else if (!life.sender.acquire(this, granted)) this.cancel(life.reason.error);
     });
     this.#tail.catch(() => {});
-    if (ended !== null) this.cancel(ended);
   }
 
   /**
@@ -147,7 +147,15 @@ export class MessageWriter implements TurnHolder {
       if (held) sender.queue.countFragment(-1, size);
       held = false;
     };
-    const turn = (): Promise<void> => this.#put(chunk, fin, size, release);
+    const turn = (): Promise<void> => {
+      if (this.#cancelled === null) return this.#put(chunk, fin, size, release);
+      release();
+      // It may have been the last that drained() and 'drain' wait for
+      this.#life.sender.schedule();
+      this.ending = false;
+      // Thrown here, not by an async function: Node.js would first note its promise as rejected without a handler
+      throw this.#cancelled.reason;
+    };
     const step = this.#tail.then(turn, turn);
     // It also marks the promise as handled: the end of a connection that nobody awaits is no unhandled rejection
     this.#tail = step.catch(() => {});
@@ -158,7 +166,6 @@ export class MessageWriter implements TurnHolder {
   async #put(chunk: string | BytesLike, fin: boolean, size: number, release: () => void): Promise<void> {
     const { sender } = this.#life;
     try {
-      if (this.#cancelled !== null) throw this.#cancelled.reason;
       const given = unchanged(chunk, size);
       const data = this.type === 'text' ? this.#text(given, fin) : this.#binary(given);
       this.#begun = true;

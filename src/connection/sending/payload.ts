@@ -14,12 +14,17 @@ export function toBytes(data: unknown): Uint8Array {
   throw new TypeError(`Tried to send what is neither string nor bytes: ${describe(data)}`);
 }
 
-/** Bytes that `data` has as a payload; 0 for what has none. */
+/** Bytes that `data` has as a payload; 0 for what has none, which {@link toBytes} throws for. */
 export function sizeOf(data: unknown): number {
   if (typeof data === 'string') return Buffer.byteLength(data);
-  return ArrayBuffer.isView(data) || data instanceof ArrayBuffer || data instanceof SharedArrayBuffer
-    ? data.byteLength
-    : 0;
+  try {
+    return ArrayBuffer.isView(data) || data instanceof ArrayBuffer || data instanceof SharedArrayBuffer
+      ? data.byteLength
+      : 0;
+  } catch {
+    // A DataView of memory that was transferred, or is too short for it
+    return 0;
+  }
 }
 
 /** The payload of a message of the given type: §5.6, text "is UTF-8 encoded". Throws a TypeError when it is not. */

@@ -20,9 +20,6 @@ import { nextTurn, outputSpent } from './output-turns.js';
 /** Who has the turn. */
 export const Turn = { Free: 0, Work: 1, Granted: 2, Begun: 3, Cut: 4 } as const;
 
-/** Bytes that an entry of the queue costs in memory beside its payload. */
-export const ENTRY_COST = 128;
-
 /** A writer, as the queue sees it. */
 export interface TurnHolder {
   /** Its message will be completed by what it was given already. */
@@ -68,6 +65,11 @@ export class SendQueue {
   /** Entries that are queued. */
   get count(): number {
     return this.#entries.length;
+  }
+
+  /** Writers whose messages are queued. */
+  get writers(): number {
+    return this.#writers.size;
   }
 
   /** No message waits for its turn, is worked on, or has a fragment that waits. */

@@ -6,21 +6,20 @@
  *                   ▼                               ▼
  *                 queued                     kept in the endpoint: bytes are counted, control frames go first
  */
-import { WebSocketError } from '../../errors.js';
 import type { MessageOpcode } from '../../protocol/opcode.js';
 import type { PreparedMessage } from '../../protocol/prepared-message.js';
+import { handled } from '../handled.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { unchanged } from '../written-memory.js';
 import { FlushWaits } from './flush-waits.js';
 import { flushSoon, nextTurn, outputSpent } from './output-turns.js';
-import { ENTRY_COST, SendQueue, Turn, type TurnHolder } from './send-queue.js';
+import { affords, ENTRY_COST, PING_COST, WAITER_COST, WRITER_COST } from './send-limit.js';
+import { SendQueue, Turn, type TurnHolder } from './send-queue.js';
 
 /** From this size on, queued bytes do not wait for the end of the tick. */
 const WRITE_NOW = 64 * 1024;
 /** The transport is given about this much at a time, so that control frames can go in between. */
 const FLUSH_SIZE = 256 * 1024;
-/** Bytes of memory that a Ping of the application takes until its Pong comes. */
-const PING_COST = 512;
 
 /** Queues, flushes, and reports backpressure. */
 export class Sender {
@@ -105,13 +104,18 @@ export class Sender {
     return this.#room(0);
   }
 
-  /** Calls `granted` when the writer's message has its turn, which ends with {@link release}. */
-  acquire(writer: TurnHolder, granted: () => void): void {
+  /**
+   * Calls `granted` when the writer's message has its turn, which ends with {@link release}. False when too many
+   * writers wait already, and the connection is lost.
+   */
+  acquire(writer: TurnHolder, granted: () => void): boolean {
+    if (!affords(this.#life, this.queue.writers * WRITER_COST)) return false;
     const start = (): void => {
       this.queue.grant(writer);
       granted();
     };
     this.queue.add({ size: 0, start, writer });
+    return true;
   }
 
   /** Ends the turn of a writer's message. */
@@ -133,7 +137,7 @@ export class Sender {
   /** A fragment waits for the one before; false when too much waits already, and the connection is lost. */
   holdFragment(size: number): boolean {
     const { fragments, fragmentsSize } = this.queue;
-    if (!this.#affords(fragmentsSize + fragments * ENTRY_COST)) return false;
+    if (!affords(this.#life, fragmentsSize + fragments * ENTRY_COST)) return false;
     this.queue.countFragment(1, size);
     return true;
   }
@@ -141,7 +145,7 @@ export class Sender {
   /** Sends a Ping or Pong of the application; false when too many wait already, and the connection is lost. */
   control(send: () => void): boolean {
     const { endpoint, pings } = this.#life;
-    if (!this.#affords(endpoint.urgentCost + pings.count * PING_COST)) return false;
+    if (!affords(this.#life, endpoint.urgentCost + pings.count * PING_COST)) return false;
     send();
     // What stays after a flush goes in front of messages, and counts
     if (endpoint.pending >= WRITE_NOW) this.flush();
@@ -173,6 +177,8 @@ export class Sender {
   flush(): void {
     const { endpoint, transport } = this.#life;
     let stalled = transport.stalled;
+    // Nothing reports that until the peer reads, which may be never
+    if (stalled) transport.onEnded();
     if (!stalled && !transport.failed) this.#waits?.flushed();
     let left = endpoint.pending;
     while (left > 0 && !stalled) {
@@ -198,11 +204,15 @@ export class Sender {
     if (this.#finishing) transport.end();
   }
 
-  /** Resolves once everything is flushed that was sent before. */
+  /** Resolves once everything is flushed that was sent before; it loses the connection when too many calls wait. */
   drained(): Promise<void> {
-    if (!this.#life.isOpen) return Promise.reject(this.#life.reason.error);
-    if (this.amount === 0 && this.#nothingQueued) return outputSpent(0) ? nextTurn() : Promise.resolve();
-    return this.#flushWaits.wait(true);
+    if (this.#life.isOpen && this.amount === 0 && this.#nothingQueued)
+      return outputSpent(0) ? this.#flushWaits.turn() : Promise.resolve();
+    const waiting = this.#waits === null ? 0 : this.#waits.count;
+    if (!this.#life.isOpen || !affords(this.#life, waiting * WAITER_COST))
+      return handled(Promise.reject(this.#life.reason.error));
+    this.schedule();
+    return handled(this.#flushWaits.wait(true));
   }
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
@@ -275,22 +285,9 @@ export class Sender {
     if (amount < options.highWaterMark && (this.corked || !outputSpent(size))) return true;
     const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
     const waits = this.#flushWaits;
-    if (waits.full && !this.#affords(cost)) return false;
+    if (waits.full && !affords(this.#life, cost)) return false;
     waits.drain();
     this.schedule();
-    return false;
-  }
-
-  /** Whether what is queued is within the limit; if not, the connection is lost. */
-  #affords(cost: number): boolean {
-    const { maxBufferedAmount } = this.#life.options;
-    if (cost <= maxBufferedAmount) return true;
-    this.#life.onLost(
-      new WebSocketError(
-        'ERR_SEND_QUEUE_FULL',
-        `${this.bufferedAmount} bytes are queued for a peer that does not read: over maxBufferedAmount (${maxBufferedAmount})`,
-      ),
-    );
     return false;
   }
 }

@@ -76,7 +76,7 @@ const optionNames = [
  * @throws TypeError or RangeError by the name of the option
  */
 export function permessageDeflate(options: PermessageDeflateOptions = {}): ExtensionFactory {
-  checkNames(options, optionNames);
+  checkNames('permessageDeflate()', options, optionNames);
   const wishes: DeflateParameters = {
     serverNoContextTakeover: checkBoolean('serverNoContextTakeover', options.serverNoContextTakeover),
     clientNoContextTakeover: checkBoolean('clientNoContextTakeover', options.clientNoContextTakeover),

@@ -5,13 +5,13 @@ import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { describe, expect, test } from 'vitest';
-import { type WebSocketConnection, WebSocketServer } from '../../../src/index.js';
+import { ConnectionClosedError, type WebSocketConnection, WebSocketServer } from '../../../src/index.js';
 import { cert, key } from '../../server/certificate.js';
 import { consumers, endsOnce, record } from '../../support/consumers.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { pass, virtualTime } from '../../support/link.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
-import { open, turns } from '../../support/wire.js';
+import { open, rawPair, sockets, turns } from '../../support/wire.js';
 
 checkNothingLeft();
 
@@ -79,6 +79,78 @@ describe.each(roles)('a %s', (role) => {
       if (state === 'open') expect(errors[0]![1]).toMatchObject({ message: 'error 0' });
     },
   );
+});
+
+describe.each(roles)('the stream of a %s is ended by other code', (role) => {
+  const error = expect.objectContaining({ message: expect.stringContaining('ended by other code') });
+  const ended = [
+    ['error', error],
+    ['close', lost],
+  ];
+
+  test('[X-25] a socket: the connection is lost, though the peer does not end its side', async () => {
+    const [local, remote] = await sockets(true);
+    remote.resume();
+    const ws = open(local, role, { options: { pingInterval: 0 } });
+    const seen = record(ws);
+    ws.resume();
+    local.end();
+    expect(await ws.closed).toEqual(lost);
+    expect(seen).toEqual(ended);
+    remote.destroy();
+  });
+
+  test.each(['send', 'ping', 'drained'])(
+    '[X-25] a socket whose peer does not read: the next call of %s() ends it',
+    async (call) => {
+      const [local, remote] = await sockets(true);
+      const ws = open(local, role, { options: { pingInterval: 0 } });
+      const seen = record(ws);
+      ws.resume();
+      ws.send(Buffer.alloc(16 * 1024 * 1024));
+      local.end();
+      const calls: Record<string, () => unknown> = { send: () => ws.send('more'), ping: () => ws.ping() };
+      calls[call]?.();
+      await expect(ws.drained()).rejects.toThrow(ConnectionClosedError);
+      expect(await ws.closed).toEqual(lost);
+      expect(seen).toEqual(ended);
+      remote.destroy();
+    },
+  );
+
+  test.each(['before', 'after'])('[X-25] a Duplex, %s the connection is made of it', async (when) => {
+    const stream = new Duplex({ read(): void {}, write: (_chunk, _encoding, callback) => callback() });
+    if (when === 'before') {
+      stream.end();
+      await once(stream, 'finish');
+    }
+    const ws = open(stream, role, { options: { pingInterval: 0 } });
+    const seen = record(ws);
+    stream.push(frameTo(role, 1, 'read before'));
+    const got: string[] = [];
+    ws.on('message', (data) => got.push(String(data)));
+    await turns(2);
+    if (when === 'after') stream.end();
+    expect(await ws.closed).toEqual(lost);
+    expect([got, seen]).toEqual([['read before'], ended]);
+  });
+
+  test('[X-25] by this side, when it closes, or by the peer: no failure is reported', async () => {
+    const [ws, peer] = await rawPair(role);
+    const seen = record(ws);
+    ws.resume();
+    void ws.close();
+    await peer.until(({ frames }) => frames.length === 1);
+    peer.send(8, Buffer.from([3, 232]));
+    peer.socket.end();
+    expect(await ws.closed).toEqual({ code: 1000, reason: '', wasClean: true });
+    const [other, ending] = await rawPair(role, {}, false);
+    const seenOfOther = record(other);
+    other.resume();
+    ending.socket.end();
+    expect(await other.closed).toEqual(lost);
+    expect([...seen, ...seenOfOther].map(([event]) => event)).toEqual(['close', 'close']);
+  });
 });
 
 describe('a TLS server', () => {

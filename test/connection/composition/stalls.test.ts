@@ -1,11 +1,12 @@
 /** This process stands still for longer than a timeout, while what the peer has sent lies in the kernel. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, connect as dial } from 'node:net';
 import { Duplex } from 'node:stream';
 import { describe, expect, test, vi } from 'vitest';
 import { connect } from '../../../src/index.js';
 import { record } from '../../support/consumers.js';
+import { farPeer } from '../../support/far-peer.js';
 import { frameTo, roles } from '../../support/frames.js';
 import { pass, virtualTime } from '../../support/link.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
@@ -134,7 +135,42 @@ describe.each(roles)('a %s', (role) => {
     expect(await ping).toBeGreaterThan(0);
     ws.terminate();
   });
+
+  test.each([0, 50])(
+    '[X-28] ping(), then %i ms, then this process stalls for longer than its timeout: the Pong is in time',
+    async (ms) => {
+      const peer = await farPeer();
+      const socket = dial({ port: peer.port, host: '127.0.0.1' });
+      await once(socket, 'connect');
+      const ws = open(socket, role);
+      ws.resume();
+      // After 50 ms the Pong has been read, and the process may stall as it likes
+      const ping = ws.ping(undefined, { timeout: 200 });
+      if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+      block(600);
+      expect(await ping).toBeGreaterThan(0);
+      ws.terminate();
+      await ws.closed;
+      await peer.stop();
+    },
+  );
 });
+
+test.each(['127.0.0.1', 'localhost'])(
+  '[X-28] connect() to %s, then this process stalls for longer than handshakeTimeout: it opens',
+  async (host) => {
+    const peer = await farPeer();
+    for (const turnsBefore of [0, 1, 2, 3]) {
+      const opening = connect(`ws://${host}:${peer.port}`, { handshakeTimeout: 200 });
+      await turns(turnsBefore);
+      block(600);
+      const ws = await opening;
+      ws.terminate();
+      await ws.closed;
+    }
+    await peer.stop();
+  },
+);
 
 test('[X-28] the answer of the opening handshake lies in the kernel for longer than handshakeTimeout', async () => {
   const server = createServer((socket) => {
