@@ -1,12 +1,5 @@
 import { defineConfig } from 'vitest/config';
-
-/** They measure how long a turn of the event loop takes: each runs alone, after the others. */
-const timed = [
-  'test/connection/event-loop.test.ts',
-  'test/connection/composition/fairness.test.ts',
-  'test/connection/composition/memory.test.ts',
-  'test/server/server-listeners.test.ts',
-];
+import { timed } from './test/timed.js';
 
 export default defineConfig({
   test: {
@@ -20,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'rules',
           include: ['test/**/*.test.ts'],
-          exclude: timed,
+          exclude: [...timed],
           // Also on two cores: a file often waits, for a timer or a peer.
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -28,7 +21,8 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'times', include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        // Each file runs alone, after the others.
+        test: { name: 'times', include: [...timed], maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
     ],
     // The counts, for .ci/run.

@@ -19,7 +19,7 @@ function faultsOf(file: string, source: string): Fault[] {
     const find = source.slice(match.index, endOfCall(source, match.index));
     const line = source.slice(0, match.index).split('\n').length;
     const edit = { file, find, replace: 'void 0', at: match.index };
-    return { name: match[1]!, what: `${file}:${line} left out`, edits: [edit], tests, anyTitle: true };
+    return { name: match[1]!, what: `${file}:${line} left out`, edits: [edit], tests };
   });
 }
 

@@ -40,7 +40,7 @@ export const handshakePlantings: readonly Fault[] = [
     'the agent is used for another origin',
     'client/redirect.ts',
     'if (current.agent !== undefined)',
-    'if (false)',
+    'if (redirects < 0)',
   ),
   fault(
     'X-19',
@@ -54,7 +54,7 @@ export const handshakePlantings: readonly Fault[] = [
     'a 204 has a body',
     'server/refuse.ts',
     'const content = !withoutContent.includes(status);',
-    'const content = status !== 0;',
+    'const content = status > 0;',
   ),
   fault(
     'X-20',
