@@ -197,6 +197,44 @@ describe.each(roles)('a %s', (role) => {
     await listened.closed;
   });
 
+  test.each(['text', 'bytes'] as const)(
+    'after %s() of a message that came in parts, a message that is iterated over is bounded by maxStreamSize',
+    async (collect) => {
+      const [ws, peer] = await rawPair(role, { options: { maxMessageSize: 1000, maxStreamSize: 2000 } });
+      peer.send(1, 'hel', { fin: false });
+      const collected = (await ws.receive())![collect]();
+      peer.send(0, 'lo');
+      expect(Buffer.from(await collected).toString()).toBe('hello');
+      for (const size of [1500, 2000]) {
+        peer.send(2, Buffer.alloc(size));
+        let read = 0;
+        for await (const chunk of (await ws.receive())!) read += chunk.length;
+        expect(read).toBe(size);
+      }
+      peer.send(2, Buffer.alloc(2001));
+      await expect(ws.receive()).rejects.toMatchObject({ closeCode: 1009 });
+      peer.socket.end();
+      await ws.closed;
+    },
+  );
+
+  test.each(['receive()', 'cancel()'] as const)(
+    'after a message that was received whole, and dropped unread by %s, the next one is bounded by maxStreamSize',
+    async (drop) => {
+      const [ws, peer] = await rawPair(role, { options: { maxMessageSize: 1000, maxStreamSize: 2000 } });
+      peer.send(1, 'whole').send(9, 'after it');
+      const dropped = (await ws.receive())!;
+      await peer.until(({ frames }) => frames.length === 1);
+      if (drop === 'cancel()') dropped.cancel();
+      const next = ws.receive();
+      peer.send(2, Buffer.alloc(2000));
+      let read = 0;
+      for await (const chunk of (await next)!) read += chunk.length;
+      expect(read).toBe(2000);
+      ws.terminate();
+    },
+  );
+
   test('[F-15] §8.1 text that is streamed fails at its first bad byte', async () => {
     const [ws, peer] = await rawPair(role);
     peer.send(1, 'good', { fin: false });
@@ -287,6 +325,53 @@ describe.each(roles)('a %s', (role) => {
     expect(got).toEqual(['0', '1', '2', '3', '4']);
     ws.terminate();
   });
+
+  test('pause() before a listener is added holds its messages', async () => {
+    const [ws, peer] = await rawPair(role);
+    const got: string[] = [];
+    ws.pause();
+    ws.on('message', (data) => got.push(String(data)));
+    peer.send(9, 'p').send(1, 'held');
+    await peer.until(({ frames }) => frames.length === 1);
+    await turns(20);
+    expect(got).toEqual([]);
+    const first = once(ws, 'message');
+    ws.resume();
+    await first;
+    expect(got).toEqual(['held']);
+    ws.terminate();
+  });
+
+  test.each(['by its listener', 'before it has a listener'])(
+    '[L-09] paused %s: a few buffers are read in front of it, the rest after resume()',
+    async (when) => {
+      const total = 100;
+      const message = frameTo(role, 2, Buffer.alloc(64 * 1024));
+      let taken = 0;
+      const stream = new Duplex({
+        read() {
+          if (taken < total) this.push(Buffer.from(message));
+          taken++;
+        },
+        write: (_chunk, _encoding, done) => done(),
+      });
+      const ws = open(stream, role);
+      let got = 0;
+      const paused = when === 'by its listener' ? 1 : 0;
+      if (paused === 0) ws.pause();
+      ws.on('message', () => {
+        got++;
+        if (got === paused) ws.pause();
+        if (got === total) ws.terminate();
+      });
+      await turns(50);
+      expect(got).toBe(paused);
+      expect(taken).toBeLessThan(8);
+      ws.resume();
+      await ws.closed;
+      expect(got).toBe(total);
+    },
+  );
 
   test('resume() without a listener reads and drops', async () => {
     const [ws, peer] = await rawPair(role);

@@ -294,6 +294,23 @@ describe.each(roles)('a %s', (role) => {
     },
   );
 
+  test('§5.5.2 a Ping of the peer is answered while a writer has its message open', async () => {
+    const stream = new Slow();
+    const ws = open(stream, role);
+    ws.resume();
+    const writer = ws.createWriter('text');
+    await writer.write('begun, ');
+    stream.push(frameTo(role, 9, 'inside'));
+    await once(ws, 'ping');
+    await writer.end('ended');
+    expect(parse(stream.sent).map(({ opcode, payload }) => [opcode, payload.toString()])).toEqual([
+      [1, 'begun, '],
+      [10, 'inside'],
+      [0, 'ended'],
+    ]);
+    ws.terminate();
+  });
+
   test('§8.1 text may be written as strings and as bytes, cut anywhere', async () => {
     const stream = new Slow();
     const ws = open(stream, role);

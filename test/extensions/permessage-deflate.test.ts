@@ -713,6 +713,33 @@ test('[X-32] closing an extension settles what it has in the thread pool and in 
   });
 });
 
+test.each(roles)(
+  '[X-32] messages in line whose connection of a %s has ended do not take the place of one behind them',
+  async (role) => {
+    await spied(async (made) => {
+      const begin = (count: number): { extensions: Extension[]; works: (Promise<Buffer> | Uint8Array)[] } => {
+        const extensions = Array.from({ length: count }, () => extensionOf(role, { offloadSize: 0 }));
+        return {
+          extensions,
+          works: extensions.map(({ encoder }, i) => encoder.encode(content(i, 60_000), true)),
+        };
+      };
+      const running = begin(8);
+      // One for each that leaves the thread pool
+      const ended = begin(8);
+      const live = begin(1);
+      expect(made.length).toBe(8);
+      for (const extension of ended.extensions) extension.close();
+      await Promise.all(running.works);
+      expect(made.length).toBe(9);
+      const payload = Buffer.from((await live.works[0])!);
+      expect(new ReferenceInflater(15).message(payload).equals(content(0, 60_000))).toBe(true);
+      expect((await Promise.all(ended.works)).map(({ length }) => length)).toEqual(Array(8).fill(0));
+      for (const { extensions } of [running, live]) for (const extension of extensions) extension.close();
+    });
+  },
+);
+
 test('[X-32] a message of many connections in the thread pool is not lost with the one that began it', async () => {
   const message = prepareMessage('shared '.repeat(20_000));
   const extensions = Array.from({ length: 3 }, () => extensionOf('server'));

@@ -116,6 +116,24 @@ describe.each(roles)('a %s', (role) => {
     expect(parse(output(endpoint))).toMatchObject([{ opcode: 10, payload: Buffer.from('999') }]);
   });
 
+  test('§5.4 a Ping is answered between the fragments of a message that is being sent, with its payload', () => {
+    for (const congested of [false, true]) {
+      const endpoint = new Endpoint({ role });
+      endpoint.send(Opcode.Text, 'begun, ', false);
+      const begun = output(endpoint);
+      endpoint.congested = congested;
+      feed(endpoint, [frameTo(role, 9, 'inside')]);
+      const pong = output(endpoint);
+      endpoint.send(Opcode.Text, 'ended');
+      const frames = parse(Buffer.concat([begun, pong, output(endpoint)]));
+      expect(frames.map(({ opcode, fin, payload }) => [opcode, fin, payload.toString()])).toEqual([
+        [1, false, 'begun, '],
+        [10, true, 'inside'],
+        [0, true, 'ended'],
+      ]);
+    }
+  });
+
   test('§5.5.3 a Pong that is owed goes in front of the Close frame', () => {
     const endpoint = new Endpoint({ role });
     endpoint.congested = true;

@@ -132,6 +132,38 @@ describe('the peer during authenticate', () => {
   });
 });
 
+describe('once authenticate has accepted', () => {
+  test.each(['true at once', 'true later'])(
+    '[X-20] %s: none of its listeners stay on the socket, and the end does not abort its signal',
+    async (answer) => {
+      const signals: AbortSignal[] = [];
+      const events = ['error', 'close', 'end', 'readable', 'data', 'finish'] as const;
+      const counts: number[][] = [];
+      for (const asks of [false, true]) {
+        const http = createServer();
+        httpServers.push(http.listen(0, '127.0.0.1'));
+        const upgraded = once(http, 'upgrade');
+        await once(http, 'listening');
+        const authenticate = async (_: IncomingMessage, { signal }: { signal: AbortSignal }) => {
+          signals.push(signal);
+          if (answer === 'true later') await turns(2);
+          return true as const;
+        };
+        const { server, port } = await echo({ server: http, ...(asks && { authenticate }) });
+        await using client = await opened(port);
+        const [, socket] = (await upgraded) as [IncomingMessage, Socket];
+        const [ws] = server.connections;
+        counts.push(events.map((event) => socket.listenerCount(event)));
+        client.socket.destroy();
+        expect((await ws!.closed).code).toBe(1006);
+        await turns(3);
+      }
+      const aborted = signals.map((signal) => signal.aborted);
+      expect([counts[1], aborted]).toEqual([counts[0], [false]]);
+    },
+  );
+});
+
 describe('a process that stands still for longer than handshakeTimeout', () => {
   test('[X-28] authenticate whose own answer is in the kernel: accepted', async () => {
     const database = createTcpServer((socket) => {

@@ -6,6 +6,7 @@ import {
   type CloseInfo,
   ConnectionClosedError,
   type ConnectionOptions,
+  type MessageReader,
   type WebSocketConnection,
 } from '../../../src/index.js';
 import { consumers, endsOnce, record, slowConsumers } from '../../support/consumers.js';
@@ -202,6 +203,41 @@ describe.each(roles)('a %s', (role) => {
       }
       await passUntil(ws.closed, 3_300);
       await expect(ws.receive()).rejects.toMatchObject({ code: 4001 });
+    },
+  );
+
+  test.each(['read to its end', 'left', 'cancelled'] as const)(
+    '[X-09] an iteration that is left while its last message is read: the end comes once that is %s',
+    async (how) => {
+      virtualTime();
+      const stream = new Received();
+      const ws = open(stream, role, { options: { closeTimeout: 3_000 } });
+      await turns(2);
+      stream.push(
+        Buffer.concat([
+          frameTo(role, 1, 'begun, ', { fin: false }),
+          frameTo(role, 0, 'read later'),
+          frameTo(role, 1, 'never asked for'),
+          frameTo(role, 8, closeBody),
+        ]),
+      );
+      const iteration = ws[Symbol.asyncIterator]();
+      const message: MessageReader = (await iteration.next()).value;
+      const chunks = message[Symbol.asyncIterator]();
+      expect(String((await chunks.next()).value)).toBe('begun, ');
+      await iteration.return!();
+      stream.destroy();
+      await once(stream, 'close');
+      // However late
+      await pass(60_000, 5_000);
+      expect(ws.state).toBe('closing');
+      if (how === 'left') await chunks.return!();
+      else if (how === 'cancelled') message.cancel();
+      else expect(String((await chunks.next()).value)).toBe('read later');
+      await pass(2_900, 100);
+      expect(ws.state).toBe('closing');
+      expect(await passUntil(ws.closed, 300)).toBeLessThanOrEqual(200);
+      expect(await ws.closed).toEqual(cut);
     },
   );
 

@@ -145,6 +145,29 @@ describe.each(roles)('a %s', (role) => {
     await closeBoth(ws, peer);
   });
 
+  test('[L-06] the latency of every heartbeat is measured, also after many of them', async () => {
+    virtualTime();
+    const [near, far] = link();
+    const ws = open(near, role, { options: { pingInterval: 1_000, pingTimeout: 5_000 } });
+    ws.resume();
+    let pings = 0;
+    far.on('data', (chunk: Buffer) => {
+      for (const { opcode, payload } of parse(chunk)) {
+        expect(opcode).toBe(9);
+        // Each takes 50 ms longer than the one before
+        setTimeout(() => far.write(frameTo(role, 10, payload)), 50 * ++pings);
+      }
+    });
+    const latencies: number[] = [];
+    ws.on('pong', () => latencies.push(Math.floor(ws.latency / 50)));
+    await pass(35_000);
+    expect(latencies.length).toBeGreaterThanOrEqual(20);
+    expect(latencies).toEqual(latencies.map((_, i) => i + 1));
+    ws.terminate();
+    far.destroy();
+    await pass(100);
+  });
+
   test.each([...Object.keys(consumers), 'no consumer', 'pause()', 'a message that is held'])(
     '[X-34] a consumer (%s) at its first message for longer than interval + timeout: nobody is killed',
     async (name) => {
@@ -216,6 +239,28 @@ describe.each(roles)('a %s', (role) => {
     await pass(100);
   });
 
+  test('[X-08] a write that stalls behind a Ping that was flushed, and never moves: lost after the timeout', async () => {
+    virtualTime();
+    const [near, far] = link({ buffer: 32_768, window: 32_768 });
+    const ws = open(near, role, { options: { pingInterval: 2_000, pingTimeout: 4_000 } });
+    const seen = record(ws);
+    ws.resume();
+    far.pause();
+    for (let passed = 0; far.readableLength === 0 && passed < 3_000; passed += 20) await pass(20);
+    expect(parse(far.read() as Buffer)).toMatchObject([{ opcode: 9 }]);
+    ws.send(Buffer.alloc(1_000_000));
+    await turns(3);
+    expect(ws.bufferedAmount).toBeGreaterThan(800_000);
+    await passUntil(ws.closed, 6_000);
+    expect(await ws.closed).toEqual({ code: 1006, reason: '', wasClean: false });
+    expect(seen).toEqual([
+      ['error', expect.any(TimeoutError)],
+      ['close', await ws.closed],
+    ]);
+    far.destroy();
+    await pass(100);
+  });
+
   test('[X-22] a silent peer behind unread data: TCP keepalive is asked for, and the heartbeat does not kill', async () => {
     const [ws, peer] = await rawPair(role, { options: { pingInterval: 40, pingTimeout: 40 } });
     const { setKeepAlive } = peer.socket;
@@ -239,6 +284,23 @@ describe.each(roles)('a %s', (role) => {
       spy.mockRestore();
     }
     ws.terminate();
+  });
+
+  test('[L-06] keepalive ends with the last connection of its times, and begins again with the next one', async () => {
+    virtualTime();
+    for (let i = 0; i < 3; i++) {
+      const [near, far] = link();
+      const ws = open(near, role, { options: { pingInterval: 1_000, pingTimeout: 1_000 } });
+      const bytes: Buffer[] = [];
+      far.on('data', (chunk: Buffer) => bytes.push(chunk));
+      ws.resume();
+      await pass(1_500);
+      expect(parse(Buffer.concat(bytes)).map(({ opcode }) => opcode)).toEqual([9]);
+      ws.terminate();
+      await ws.closed;
+      far.destroy();
+      await pass(100);
+    }
   });
 
   test('[X-22] a silent peer without unread data is lost; unread data that is read then brings the heartbeat back', async () => {
