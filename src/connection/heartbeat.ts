@@ -36,6 +36,11 @@ const Phase = { Quiet: 0, Unsent: 1, Awaited: 2 } as const;
 interface Heart {
   readonly interval: number;
   readonly timeout: number;
+  /** Milliseconds between beats. */
+  readonly period: number;
+  /** Whole milliseconds in which the event loop ran, and when that was brought up to date: a process that stalls loses no peer by it. */
+  time: number;
+  at: number;
   readonly members: Heartbeat[];
   readonly timer: NodeJS.Timeout;
   /** Members that the current beat has not come to yet: `members[0, rest)`. */
@@ -51,8 +56,8 @@ export class Heartbeat {
   /** A byte has arrived since the last beat; set by the connection. */
   heard = false;
   #phase: number = Phase.Quiet;
-  /** When the last Ping was sent; in {@link Phase.Awaited}, when it left at the latest. In whole ms: a fraction takes an object. */
-  #since = now();
+  /** When the last Ping was sent; in {@link Phase.Awaited}, when it left at the latest. By the time of the heart. */
+  #since: number;
   /** Bytes that were flushed at the last beat, if a write was stalled then; otherwise -1. */
   #stalledAt = -1;
   /** The peer is probed by TCP keepalive. */
@@ -71,6 +76,8 @@ export class Heartbeat {
       heart = makeHeart(interval, timeout);
       hearts.set(key, heart);
     }
+    keepTime(heart);
+    this.#since = heart.time;
     this.#heart = heart;
     this.#index = heart.members.push(this) - 1;
   }
@@ -160,8 +167,11 @@ function checkLost(heartbeat: Heartbeat): void {
   heartbeat.checkLost();
 }
 
-function now(): number {
-  return Math.round(performance.now());
+/** A beat that comes late by more than a period counts as one that comes in time: the process was blocked or stopped. */
+function keepTime(heart: Heart): void {
+  const at = Math.round(performance.now());
+  heart.time += Math.min(at - heart.at, 2 * heart.period);
+  heart.at = at;
 }
 
 function makeHeart(interval: number, timeout: number): Heart {
@@ -172,11 +182,13 @@ function makeHeart(interval: number, timeout: number): Heart {
     (): void => beat(heart),
     period,
   ) as NodeJS.Timeout;
-  const heart: Heart = { interval, timeout, members: [], timer: timer.unref(), rest: 0 };
+  const at = Math.round(performance.now());
+  const heart: Heart = { interval, timeout, period, time: 0, at, members: [], timer: timer.unref(), rest: 0 };
   return heart;
 }
 
 function beat(heart: Heart): void {
+  keepTime(heart);
   // The beat before may still be under way
   if (heart.rest > 0) return;
   heart.rest = heart.members.length;
@@ -189,9 +201,8 @@ function beat(heart: Heart): void {
  */
 function beatOn(heart: Heart): void {
   const began = performance.now();
-  const at = Math.round(began);
   while (heart.rest > 0) {
-    heart.members[--heart.rest]?.beat(at);
+    heart.members[--heart.rest]?.beat(heart.time);
     if (heart.rest % LOOK === 0 && heart.rest > 0 && performance.now() - began > SLICE) {
       setImmediate(beatOn, heart);
       return;

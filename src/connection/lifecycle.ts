@@ -154,7 +154,8 @@ export class Lifecycle {
     this.reason.fail(error, true);
     if (this.state === Life.Ending) {
       this.receiver.close();
-      if (this.transport.gone) this.#finish();
+      // A consumer that pulls has the message in front of it when its promise has settled
+      if (this.transport.gone) setImmediate(finishSoon, this);
       return;
     }
     this.#leaveOpen(Life.Failing);
@@ -250,6 +251,11 @@ export class Lifecycle {
     if (!this.transport.gone) this.#setDeadline();
   }
 
+  /** @internal */
+  finish(): void {
+    if (this.state !== Life.Closed) this.#finish();
+  }
+
   /** To CLOSED: the end is reported. */
   #finish(): void {
     this.state = Life.Closed;
@@ -284,4 +290,8 @@ export class Lifecycle {
   #trace(event: string): void {
     trace(this.emitter, this.state, event);
   }
+}
+
+function finishSoon(life: Lifecycle): void {
+  life.finish();
 }

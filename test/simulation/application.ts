@@ -42,10 +42,14 @@ export class Application {
     this.#world.trace(this.end, operation.op);
     this.end.aborts ||=
       ['abortWriter', 'sendStream', 'throw'].includes(operation.op) ||
+      (operation.op === 'write' && operation.broken === true) ||
       (operation.op === 'send' && operation.carrier === 'broken blob');
     switch (operation.op) {
       case 'send':
         this.#send(operation);
+        break;
+      case 'flood':
+        this.#flood(operation);
         break;
       case 'createWriter':
         this.#createWriter(operation);
@@ -126,7 +130,21 @@ export class Application {
     const accepted = this.#try(api, run);
     if (state !== 'open' && accepted === true)
       this.#world.report('send', `${api}() returned true while ${state}`);
+    if (accepted === false && ws.state === 'open') end.drainDue = true;
     if (message !== null) this.#checkAmount();
+  }
+
+  #flood({ count, message: { form, size } }: OpOf<'flood'>): void {
+    const { end, ws } = this;
+    const type = typeOf(form);
+    for (let i = 0; i < count && ws.state === 'open'; i++) {
+      const data = content(end.nextOwner, form, size);
+      this.sendAs(
+        'send',
+        () => ws.send(data, { type }),
+        () => end.begin(form, size, 'whole'),
+      );
+    }
   }
 
   #send({ carrier, compress, message }: OpOf<'send'>): void {
@@ -167,13 +185,19 @@ export class Application {
       const size = message.size + operation.size;
       chunk = content(message.owner, message.form, size).slice(message.size) as string | Buffer;
       message.size = size;
+      if (operation.broken && typeOf(message.form) === 'text') {
+        chunk = Buffer.from([0xff, 0xfe]);
+        if (message.fate === 'open') message.fate = 'aborted';
+      }
     } else {
       // It is sent as a whole unless the connection closes first
       if (message.fate === 'open') message.fate = 'maybe';
       this.#writer = null;
     }
     // A writer that was aborted or cut off rejects with the reason
-    const lawful = (error: unknown): boolean => isLawful(error) || isInvalidState(error);
+    const broken = message.fate === 'aborted';
+    const lawful = (error: unknown): boolean =>
+      isLawful(error) || isInvalidState(error) || (broken && error instanceof TypeError);
     const call = (): Promise<void> => (operation.op === 'write' ? writer.write(chunk!) : writer.end());
     const promise = this.#try(name, call);
     if (promise === undefined) return;
@@ -185,7 +209,7 @@ export class Application {
         () => {},
       );
     }
-    this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful);
+    this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful, this.end);
     this.#checkAmount();
   }
 
@@ -238,6 +262,7 @@ export class Application {
     if (!end.consuming) end.lifeCycle.on('consumer arrives');
     end.consuming = true;
     end.pulled = true;
+    end.leftIteration = false;
     const { signal } = this.#signal(abort);
     if (!awaited) {
       end.left = true;
@@ -258,6 +283,7 @@ export class Application {
     const { end, ws } = this;
     end.lifeCycle.on('resume()');
     end.paused = false;
+    end.events ||= !end.pulled;
     try {
       ws.resume();
       // Without a listener, messages are read and dropped
@@ -314,7 +340,7 @@ export class Application {
 
   #call(api: string, run: () => Promise<unknown>, awaited: boolean): void {
     const promise = this.#try(api, run);
-    if (promise !== undefined) this.#world.promises.track(api, promise, awaited);
+    if (promise !== undefined) this.#world.promises.track(api, promise, awaited, isLawful, this.end);
   }
 
   #guard(api: string, run: () => void): void {

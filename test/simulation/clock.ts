@@ -37,6 +37,8 @@ export type Stop = 'done' | 'idle' | 'time';
 export class VirtualClock {
   /** Exceptions thrown by timers of the library, which a real event loop would report as uncaught. */
   onException: (error: unknown) => void = () => {};
+  /** Something was thrown out of a tick: promises of that tick may be left for the next turn, depending on Node.js. */
+  thrown = false;
   /** Time does not move any more, as something happens in each turn. */
   onSpin: () => void = () => {};
   readonly #timers: ReturnType<typeof FakeTimers.install>;
@@ -128,6 +130,11 @@ export class VirtualClock {
     return new Promise((resolve) => {
       let idle = 0;
       const turn = (): void => {
+        if (this.thrown) {
+          this.thrown = false;
+          realSetImmediate(turn);
+          return;
+        }
         const stop = this.#stop(done);
         idle = stop === 'idle' ? idle + 1 : 0;
         if (stop !== null && (stop !== 'idle' || idle > IDLE_TURNS)) {

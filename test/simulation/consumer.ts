@@ -22,7 +22,7 @@ export function consume(world: World, end: End, ws: WebSocketConnection): void {
 function arrive(world: World, end: End): void {
   if (!end.consuming) end.lifeCycle.on('consumer arrives');
   end.consuming = true;
-  if (end.info === null || end.socket === null) return;
+  if (end.socket === null || (end.info === null && (end.socket.goneAt === null || end.paused))) return;
   // What was unread has been discarded by now, unless the end came too early
   const since = world.clock.now - (end.socket.goneAt ?? 0);
   if (since >= end.plan.options.closeTimeout) end.left = true;
@@ -32,18 +32,22 @@ function arrive(world: World, end: End): void {
 export function listen(world: World, end: End, ws: WebSocketConnection): void {
   // One listener notes the messages; more of them see the same
   const first = !end.listening;
+  end.listening = true;
+  end.events ||= !end.pulled;
   try {
     ws.on('message', (data, type) => {
       if (!first) return;
       world.trace(end, `message ${type} ${data.length}`);
-      end.received.push({ type, data, part: null });
+      end.received.push({ type, data, part: null, limited: true });
       world.checkEvent(end, 'message');
+      checkSize(world, end, data);
+      world.checkHeld(end);
       pace(world, end, ws);
       return world.react(end, 'message');
     });
     arrive(world, end);
-    end.listening = true;
   } catch (error) {
+    end.listening = !first;
     if (!(end.pulled && isLawful(error))) world.report('threw', `on('message') ${signatureOf(error)}`);
   }
 }
@@ -59,14 +63,23 @@ function pace(world: World, end: End, ws: WebSocketConnection): void {
 }
 
 async function iterate(world: World, end: End, ws: WebSocketConnection): Promise<void> {
-  const { leaveAfter, pace: ms } = end.plan.consumer;
+  const { detached = false, leaveAfter, pace: ms } = end.plan.consumer;
   let count = 0;
   try {
     for await (const message of ws) {
+      if (detached && count + 1 === leaveAfter) {
+        world.promises.track('a read that was left', take(world, end, message), true);
+        leave(end);
+        // A receive() that waits is asked for still
+        end.leftIteration = end.receiving === 0;
+        return;
+      }
       await take(world, end, message);
       if (ms > 0) await world.clock.sleep(ms);
       if (++count === leaveAfter) {
         leave(end);
+        // A receive() that waits is asked for still
+        end.leftIteration = end.receiving === 0;
         return;
       }
     }
@@ -137,14 +150,18 @@ function checkEnd(world: World, end: End, api: string, error: unknown): void {
 
 /** Reads a message as the plan says. */
 export async function take(world: World, end: End, message: MessageReader, how?: ReadMethod): Promise<void> {
-  const method = how ?? end.plan.consumer.read;
-  const slot: Received = { type: message.type, data: null, part: null };
+  const { read: first, readNext = first } = end.plan.consumer;
+  const method = how ?? (end.received.length % 2 === 0 ? first : readNext);
+  const limited = method === 'whole' || method === 'bytes' || method === 'ignore' || method === 'cancel';
+  const slot: Received = { type: message.type, data: null, part: null, limited };
   end.received.push(slot);
-  if (end.info !== null) world.trace(end, 'a message after close');
+  const late = end.info !== null;
   end.reading.add(slot);
   try {
     const data = await read(message, method, slot, () => world.react(end, 'chunk'));
     if (data !== null) slot.data = data;
+    if (data !== null && late) world.report('event after close', 'a message', end.name);
+    if (data !== null && limited) checkSize(world, end, data);
     world.trace(end, `read ${method} ${slot.type} ${slot.data?.length ?? 'left'}`);
   } catch (error) {
     world.trace(end, `read ${method} ${signatureOf(error)}`);
@@ -163,6 +180,14 @@ export async function take(world: World, end: End, message: MessageReader, how?:
     leave(end);
     throw error;
   }
+}
+
+/** What is collected in memory is no larger than `maxMessageSize`. */
+function checkSize(world: World, end: End, data: string | Uint8Array): void {
+  const { maxMessageSize } = end.plan.options;
+  const size = Buffer.byteLength(data);
+  if (size > maxMessageSize)
+    world.report('limit', 'a message over maxMessageSize was delivered', `${size} > ${maxMessageSize}`);
 }
 
 async function read(

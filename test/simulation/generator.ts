@@ -90,8 +90,15 @@ const receive = op('receive', { awaited, abort: never });
 /** What an application does with an open connection. */
 const talk: Arbitrary<Op> = weighted(
   [12, send],
+  [
+    1,
+    op('flood', {
+      message: fc.record({ size: among(9000, 20, 30_000), form: among('binary', 'ascii') }),
+      count: among(5, 20, 60),
+    }),
+  ],
   [3, op('createWriter', { type: among('binary', 'text'), stream: mostly(false, true) })],
-  [5, op('write', { size, awaited })],
+  [5, op('write', { size, awaited, broken: mostly(false, false, true) })],
   [3, op('endWriter', { awaited })],
   [2, op('abortWriter', {})],
   [
@@ -177,7 +184,9 @@ const consumer: Arbitrary<ConsumerPlan> = weighted<ConsumerPlan>(
       late: mostly(-1, 0, 3, 200, 8000),
       pace: mostly(0, 1, 50, 3000),
       read: mostly('whole', 'bytes', 'chunks', 'stream', 'ignore', 'cancel', 'leave'),
+      readNext: among('whole', 'chunks', 'stream', 'leave'),
       leaveAfter: mostly(0, 0, 0, 1, 2),
+      detached: among(false, true),
     }),
   ],
 );

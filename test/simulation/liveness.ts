@@ -22,3 +22,32 @@ export function signOfLife(world: World, end: End): string | null {
   if (recent(pingedAt) && !end.pinged) return 'its Ping was just sent';
   return null;
 }
+
+/** Milliseconds of grace: beats of keepalive, the polls at the end. */
+const GRACE = 3_000;
+
+/** From this moment on nothing reaches `end`: its keepalive has to notice, unless nothing of it can be told apart from a slow peer. */
+export function watchLost(world: World, end: End): void {
+  const { clock } = world;
+  const application = world.applications.get(end);
+  const { pingInterval, pingTimeout } = end.plan.options;
+  if (application === undefined || pingInterval === 0 || end.lifeCycle.state !== 'open' || !isReading(end))
+    return;
+  const cutAt = clock.now;
+  // What the kernel may hold is given its time
+  const delay = end.output.tap.size / 100;
+  clock.schedule(pingInterval + pingTimeout + delay + GRACE, () => {
+    const { socket } = end;
+    if (end.info !== null || application.ws.state !== 'open' || socket === null) return;
+    const silent = socket.readAt <= cutAt && world.blockedAt < cutAt;
+    const reads = socket.input.readable === 0 && isReading(end);
+    if (!silent || !reads || socket.writing || socket.progressedAt > Number.NEGATIVE_INFINITY) return;
+    world.report('liveness', 'a peer that is gone was not noticed', end.name);
+  });
+}
+
+/** Nothing of its input waits for the application: keepalive sees every Pong. */
+function isReading({ consuming, left, lifeCycle, plan, reading }: End): boolean {
+  const paused = lifeCycle.events.has('pause()');
+  return consuming && !left && !paused && plan.consumer.pace === 0 && reading.size === 0;
+}

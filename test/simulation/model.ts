@@ -27,6 +27,8 @@ export interface Received {
   part: Uint8Array | null;
   /** `receive()` was called while it was being read: that has to wait. */
   interrupted?: boolean;
+  /** `maxMessageSize` applies: it is collected in memory, or dropped without being begun. */
+  readonly limited: boolean;
 }
 
 const CUT = 'a message was cut';
@@ -49,6 +51,8 @@ export class End {
   readonly lifeCycle: LifeCycle;
   readonly sent: Sent[] = [];
   readonly received: Received[] = [];
+  /** Messages are consumed by events: `message` has a listener, or they are dropped. */
+  events = false;
   /** A listener for messages notes what comes. */
   listening = false;
   /** The argument of `close`. */
@@ -67,6 +71,10 @@ export class End {
   /** The application left its iteration, or its consumer failed. */
   left = false;
   paused = false;
+  /** It left its iteration, and has not asked for a message since: nothing holds its end. */
+  leftIteration = false;
+  /** A `send()` returned false: 'drain' is due. */
+  drainDue = false;
   /** The most messages that went to calls whose result the program ignores. */
   unobserved = 0;
   /** Promises of `receive()` that have not settled. */
@@ -123,6 +131,12 @@ export class End {
     return tap.messagesWithin(Math.min(pulled, tap.close?.end ?? pulled));
   }
 
+  /** Bytes that were read from the socket behind the last message that the application has. */
+  get held(): number {
+    const { pulled, tap } = this.input;
+    return pulled - (tap.messageEnds[this.received.length - this.reading.size - 1] ?? 0);
+  }
+
   /** The code of the Close frame that was read, if one was. */
   get peerCode(): number | undefined {
     return this.input.tap.closeWithin(this.input.pulled);
@@ -168,7 +182,8 @@ export class End {
         report('unfinished', 'an unfinished message was delivered as whole', describe(data));
       }
       next = found + 1;
-      unknown = 0;
+      // Empty messages are all the same: one that was left may be behind the one that was found
+      unknown = Math.max(0, unknown - skipped);
     }
   }
 

@@ -42,13 +42,21 @@ export type Op =
       readonly carrier: Carrier;
       readonly compress: boolean;
     }
+  /** Many messages at once. */
+  | { readonly op: 'flood'; readonly message: MessagePlan; readonly count: number }
   | {
       readonly op: 'createWriter';
       readonly type: 'text' | 'binary';
       /** It is used as a `WritableStream`. */
       readonly stream?: boolean;
     }
-  | { readonly op: 'write'; readonly size: number; readonly awaited: boolean }
+  | {
+      readonly op: 'write';
+      readonly size: number;
+      readonly awaited: boolean;
+      /** It is no UTF-8, where the message is text. */
+      readonly broken?: boolean;
+    }
   | { readonly op: 'endWriter'; readonly awaited: boolean }
   | { readonly op: 'abortWriter' }
   | {
@@ -110,6 +118,10 @@ export interface ConsumerPlan {
   /** Milliseconds that it takes for each message. */
   readonly pace: number;
   readonly read: ReadMethod;
+  /** How every second message is read; absent for the same way. */
+  readonly readNext?: ReadMethod;
+  /** It leaves before the last message is read. */
+  readonly detached?: boolean;
   /** Leaves iteration after as many messages; 0 for never. */
   readonly leaveAfter: number;
 }

@@ -32,7 +32,7 @@ export function signatureOf(error: unknown): string {
 
 /** Tracks the promises of one program. */
 export class Promises {
-  readonly #pending: Map<Promise<unknown>, string> = new Map();
+  readonly #pending: Map<Promise<unknown>, { readonly api: string; readonly of: unknown }> = new Map();
   readonly #report: Report;
 
   constructor(report: Report) {
@@ -41,7 +41,12 @@ export class Promises {
 
   /** Names of the calls that have not settled. */
   get pending(): string[] {
-    return [...this.#pending.values()];
+    return [...this.#pending.values()].map(({ api }) => api);
+  }
+
+  /** Names of the calls of one end that have not settled. */
+  pendingOf(end: unknown): string[] {
+    return [...this.#pending.values()].filter(({ of }) => of === end).map(({ api }) => api);
   }
 
   /**
@@ -49,15 +54,17 @@ export class Promises {
    * rejects with must not become an unhandled rejection.
    *
    * @param lawful - whether a rejection is within the contract of the call
+   * @param of - the end whose call it is
    */
   track<T>(
     api: string,
     promise: Promise<T>,
     awaited: boolean,
     lawful: (error: unknown) => boolean = isLawful,
+    of: unknown = null,
   ): void {
     if (!awaited) return;
-    this.#pending.set(promise, api);
+    this.#pending.set(promise, { api, of });
     promise.then(
       () => void this.#pending.delete(promise),
       (error: unknown) => {

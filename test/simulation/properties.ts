@@ -90,7 +90,7 @@ export class Properties {
     this.#expect('stats', stats.bytesSent <= sizeOf(end.sent), `${detail}, sent ${sizeOf(end.sent)} bytes`);
     const plain = this.#plan.deflate === null;
     if (plain) this.#expect('stats', stats.bytesSent >= payloadSize, `${detail}, left ${payloadSize} bytes`);
-    if (state === 'open' && bufferedAmount === 0) {
+    if (state === 'open' && bufferedAmount === 0 && end.socket?.destroyed === false) {
       this.#expect(
         'stats',
         stats.messagesSent === messageEnds.length,

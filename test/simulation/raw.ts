@@ -175,6 +175,7 @@ export class RawPeer implements PathReceiver {
       type: text ? 'text' : 'binary',
       data: text ? bytes.toString() : bytes,
       part: null,
+      limited: false,
     });
   }
 

@@ -26,6 +26,8 @@ export interface Outcome {
 const SETTLE = 120_000;
 /** Bytes that may be read in front of a consumer. */
 const MAX_HELD = 256 * 1024;
+/** Milliseconds of grace for the end of a connection that nobody consumes. */
+const LEFT = 1_000;
 /** Milliseconds for what was only scheduled for the next turns. */
 const LAST = 20;
 /**
@@ -60,6 +62,7 @@ export async function runProgram(
     await clock.run(() => false, clock.now + world.duration);
     await settle(world, () => jobs === 0);
     checkDelivered(world);
+    checkAnswered(world);
     checkHeld(world, ends);
     await endAll(world, ends);
     clock.cost = 0;
@@ -111,6 +114,19 @@ function watch(world: World, clock: VirtualClock): () => void {
   };
 }
 
+/** Milliseconds that the slowest consumer takes for all messages. */
+function consumption(ends: readonly End[]): number {
+  return ends.reduce((most, { peer, plan }) => Math.max(most, plan.consumer.pace * peer.sent.length), 0);
+}
+
+/** Milliseconds for what kernels may hold in front of Close frames, by the pace that stalls showed, or 100 bytes each. */
+function transmission({ links }: World): number {
+  return links.reduce((most, { a, b, plan: { path } }) => {
+    const size = Math.max(a.output.tap.size, b.output.tap.size);
+    return Math.max(most, 3 * (path.rate > 0 ? size / path.rate : 0), size / 100);
+  }, 0);
+}
+
 /** Waits until nothing moves any more. */
 async function settle(world: World, idle: () => boolean): Promise<void> {
   const { clock } = world;
@@ -118,7 +134,7 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
     idle() &&
     clock.pendingEvents === 0 &&
     world.links.every(({ cable }) => cable.up.quiet && cable.down.quiet);
-  const limit = clock.now + SETTLE;
+  const limit = clock.now + SETTLE + consumption(world.links.flatMap(({ a, b }) => [a, b]));
   let since = Number.POSITIVE_INFINITY;
   await clock.run(() => {
     since = quiet() ? Math.min(since, clock.now) : Number.POSITIVE_INFINITY;
@@ -129,6 +145,7 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
 /** Without a consumer no more is read than a few buffers, unless this side's own close() discards it. */
 function checkHeld(world: World, ends: readonly End[]): void {
   for (const end of ends) {
+    world.checkHeld(end);
     const { closedAt, consuming, info, input, left, name, socket } = end;
     // A request that was refused is read and dropped
     const ends = left || closedAt !== null || info !== null || !world.applications.has(end);
@@ -161,6 +178,39 @@ function checkDelivered(world: World): void {
   }
 }
 
+/** What waits for this side only is settled on a connection that works, and its Pings are answered. */
+function checkAnswered(world: World): void {
+  for (const { a, b, cable } of world.links) {
+    if (!cable.up.untouched || !cable.down.untouched || !cable.up.quiet || !cable.down.quiet) continue;
+    for (const end of [a, b]) {
+      if (!isOpen(world, end)) continue;
+      if (isConsuming(end) && !end.paused && end.reading.size === 0) checkPongs(world, end);
+      const unfinished = end.sent.some(({ fate }) => fate === 'open' || fate === 'maybe');
+      if (unfinished || world.applications.get(end)!.ws.bufferedAmount > 0) continue;
+      if (end.drainDue)
+        world.report('stuck', "'drain' did not follow a send() that returned false", end.name);
+      const waiting = world.promises.pendingOf(end).filter((api) => api !== 'ping' && api !== 'receive');
+      if (waiting.length > 0)
+        world.report('stuck', `${waiting[0]} waits though everything is flushed`, end.name);
+    }
+  }
+}
+
+/** §5.5.3: the latest Ping is answered, by a Pong with its payload; and no Pong answers what was not asked. */
+function checkPongs(world: World, { input, name, output }: End): void {
+  const pings = input.tap.controls.filter(({ end, opcode }) => opcode === 9 && end <= input.pulled);
+  const pongs = output.tap.controls.filter(({ opcode }) => opcode === 10);
+  const last = pings.at(-1);
+  if (last !== undefined && !pongs.some(({ payload }) => payload!.equals(last.payload!)))
+    world.report('pong', 'a Ping was not answered', name);
+  for (const { payload } of pongs) {
+    // Of the application, and of keepalive while reading is paused
+    const unsolicited = payload!.length === 0 || payload!.toString() === 'p';
+    if (!unsolicited && !pings.some((ping) => ping.payload!.equals(payload!)))
+      world.report('pong', 'a Pong answers no Ping', name);
+  }
+}
+
 function isOpen(world: World, end: End): boolean {
   const { closedAt, lifeCycle } = end;
   // An end whose Blob cannot be read fails by itself
@@ -182,7 +232,10 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
     }
   }
   const slow = (end: End): boolean => !isConsuming(end) || end.paused;
-  const longest = ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0);
+  const longest =
+    ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0) +
+    consumption(ends) +
+    transmission(world);
   const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
   // What is on its way takes its time; nothing of it is there without end
   const moving = (): boolean => world.links.some(({ cable }) => !cable.up.quiet || !cable.down.quiet);
@@ -193,7 +246,7 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
     const application = world.applications.get(end);
     if (application === undefined || end.info !== null) continue;
     // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
-    const unseen = slow(end) || !end.input.untouched || !end.output.untouched;
+    const unseen = !isOver(world, end) && (slow(end) || !end.input.untouched || !end.output.untouched);
     if (end.closedAt !== null || !unseen) {
       world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
     }
@@ -214,6 +267,14 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
     // What never became a connection: a handshake that failed
     if (end.socket !== null && !end.socket.destroyed && !world.applications.has(end)) end.socket.destroy();
   }
+}
+
+/** Nothing holds the end of this connection any more: its socket is gone, and there is no consumer for what is left. */
+function isOver(world: World, { consuming, leftIteration, paused, plan, reading, socket }: End): boolean {
+  if (socket === null || socket.goneAt === null) return false;
+  const since = world.clock.now - socket.goneAt;
+  if (since < plan.options.closeTimeout + LEFT || reading.size > 0) return false;
+  return leftIteration || (!consuming && !paused);
 }
 
 /** What must hold for one end once it is over. */

@@ -427,7 +427,7 @@ describe('the checks find', () => {
     a.begin('ascii', 20, 'whole');
     a.begin('ascii', 20, 'aborted');
     const found: string[] = [];
-    b.received.push({ type: 'binary', data: Buffer.from('x'), part: null });
+    b.received.push({ type: 'binary', data: Buffer.from('x'), part: null, limited: true });
     b.checkContent((check) => found.push(check));
     expect(found).toEqual(['content']);
   });

@@ -68,6 +68,11 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
     return this.destroyed ? undefined : 80;
   }
 
+  /** A write waits for room. */
+  get writing(): boolean {
+    return this.#waiting !== null;
+  }
+
   /** Bytes given to `write()` so far. */
   get bytesWritten(): number {
     return this.output.tap.size + this.writableLength;

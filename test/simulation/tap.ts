@@ -27,6 +27,8 @@ export class FrameTap {
   readonly faults: string[] = [];
   /** Payloads of messages are kept too. */
   keep = false;
+  /** Pings and Pongs. */
+  readonly controls: TappedFrame[] = [];
   /** Pings seen so far. */
   pings = 0;
   /** Bytes seen so far. */
@@ -118,6 +120,7 @@ export class FrameTap {
       if (!fin || payload!.length > 125) this.faults.push('a wrong control frame');
       if (opcode === 8) this.close ??= frame;
       if (opcode === 9) this.pings++;
+      if (opcode >= 9) this.controls.push(frame);
       return;
     }
     if (opcode > 2) this.faults.push(`opcode ${opcode}`);

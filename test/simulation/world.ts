@@ -3,6 +3,7 @@ import type { WebSocketConnection } from '../../src/index.js';
 import { Application } from './application.js';
 import type { VirtualClock } from './clock.js';
 import { type Coverage, LifeCycle } from './lifecycle.js';
+import { watchLost } from './liveness.js';
 import { End, type Report } from './model.js';
 import { type Cable, makeCable } from './network.js';
 import { makeSocket, negotiate } from './parts.js';
@@ -18,6 +19,9 @@ import {
 import { OwnError, Promises, signatureOf } from './promises.js';
 import { RawPeer } from './raw.js';
 import { ServerHost } from './server-host.js';
+
+/** Bytes that may be read in front of a consumer: what streams and the connection hold. */
+const MAX_HELD = 192 * 1024;
 
 export type Library = typeof import('../../src/index.js');
 
@@ -134,6 +138,7 @@ export class World {
 
   onUncaught(kind: 'uncaught exception' | 'unhandled rejection', error: unknown): void {
     this.lines.push(`${this.now} ${kind} ${signatureOf(error)}`);
+    this.clock.thrown = true;
     // Misuse is not marked as handled
     const misuse = kind === 'unhandled rejection' && (error as { code?: unknown }).code === 'ERR_CONSUMPTION';
     if (!(error instanceof OwnError) && !misuse) this.report(kind, signatureOf(error), String(error));
@@ -199,6 +204,17 @@ export class World {
   checkEvent(end: End, event: 'message' | 'ping' | 'pong' | 'drain'): void {
     if (end.info !== null) this.report('event after close', event);
     else if (end.terminated) this.report('event after terminate()', event);
+    else if (event === 'message' && end.paused) this.report('pause', 'a message came while paused', end.name);
+    if (event === 'drain') end.drainDue = false;
+  }
+
+  /** No more is read in front of a consumer than a few buffers, and the message that comes. */
+  checkHeld(end: End): void {
+    const { closedAt, held, left, name, peer, unobserved } = end;
+    const over =
+      left || unobserved > 0 || closedAt !== null || this.applications.get(end)?.ws.state !== 'open';
+    if (over || held <= MAX_HELD + 2 * peer.largest) return;
+    this.report('memory', 'input in front of a consumer was read', `${name} ${held} bytes`);
   }
 
   /** Does what the program wants from inside of a callback; throws what it throws. */
@@ -240,6 +256,7 @@ export class World {
       case 'cut':
         end.output.cut();
         end.input.cut();
+        for (const one of [end, end.peer]) watchLost(this, one);
         break;
       case 'stall':
         end.output.stall(operation.ms);
@@ -281,6 +298,16 @@ export class World {
         if (operation.after === 'fin') raw.afterwards(() => end.output.fin());
         else if (operation.after !== 'stay') raw.afterwards(() => raw.reset(operation.after === 'lost'));
     }
+  }
+
+  /** Sizes are limited by each side for itself: messages that are collected. */
+  #checkLimit(end: End): void {
+    const last = end.received.at(-1);
+    const dropped = last?.limited === true && last.data === null;
+    const limited =
+      end.events || end.unobserved > 0 || dropped || [...end.reading].some((message) => message.limited);
+    if (limited && end.peer.largest > end.plan.options.maxMessageSize) return;
+    this.report('limit', 'a message was refused that is within the limit, or streamed', end.name);
   }
 
   #schedule(at: number, steps: readonly Step[]): void {
@@ -326,8 +353,8 @@ export class World {
     const { code } = error as { code?: unknown };
     if ('closeCode' in error) {
       end.lifeCycle.on('violation');
-      // Sizes are limited by each side for itself
-      if (!end.peer.plan.raw && error.closeCode !== 1009) {
+      if (error.closeCode === 1009) this.#checkLimit(end);
+      else if (!end.peer.plan.raw) {
         this.report('violation', `by an end of the library: ${signatureOf(error)}`, String(error));
       }
     } else if (code === 'ERR_SEND_QUEUE_FULL') end.lifeCycle.on('queue full');
