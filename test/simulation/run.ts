@@ -148,7 +148,10 @@ function checkHeld(world: World, ends: readonly End[]): void {
     world.checkHeld(end);
     const { closedAt, consuming, info, input, left, name, socket } = end;
     // A request that was refused is read and dropped
-    const ends = left || closedAt !== null || info !== null || !world.applications.has(end);
+    const application = world.applications.get(end);
+    // An end that fails by itself discards
+    const failing = end.aborts && application?.ws.state !== 'open';
+    const ends = left || closedAt !== null || info !== null || application === undefined || failing;
     if (socket === null || consuming || ends || input.pulled <= MAX_HELD) continue;
     world.report('memory', 'input without a consumer was read', `${name} ${input.pulled} bytes`);
   }
