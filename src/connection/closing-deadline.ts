@@ -3,14 +3,16 @@ import { deadline } from '../deadline.js';
 import type { Transport } from './transport.js';
 
 /**
- * Expires `closeTimeout` after the Close frame has left: it was flushed, and what the kernel may hold in front of it has
- * had its time, see `Transport.delay`. Before that it expires when nothing was flushed for so long, or at most twice as
+ * Expires `closeTimeout` after the Close frame has left: it was flushed, and while the peer's Close frame is awaited, what
+ * the kernel may hold in front of it has had its time, see `Transport.delay`. Before that it expires when nothing was flushed for so long, or at most twice as
  * long while one part is under way: a large backlog takes its time, as long as it moves.
  */
 export class ClosingDeadline {
   #cancel: (() => void) | null = null;
   /** Bytes that were flushed when it was set; -1 once the Close frame was. */
   #flushed = 0;
+  /** It was set for what the kernel may hold, too. */
+  #delayed = false;
   readonly #transport: Transport;
   readonly #timeout: number;
   readonly #expired: () => void;
@@ -28,10 +30,17 @@ export class ClosingDeadline {
   }
 
   /** The Close frame was flushed: from here on nothing extends it. */
-  onCloseFlushed(): void {
+  onCloseFlushed(awaitsPeer: boolean): void {
     if (this.#cancel === null || this.#flushed < 0) return;
     this.#flushed = -1;
-    this.#wait(this.#timeout + this.#transport.delay, this.#expired);
+    this.#delayed = awaitsPeer;
+    this.#wait(this.#timeout + (awaitsPeer ? this.#transport.delay : 0), this.#expired);
+  }
+
+  /** The peer's Close frame came: only the end of the TCP connection is awaited. */
+  onPeerClose(): void {
+    if (this.#delayed && this.#cancel !== null) this.#wait(this.#timeout, this.#expired);
+    this.#delayed = false;
   }
 
   cancel(): void {

@@ -140,6 +140,7 @@ export class Lifecycle {
   onPeerClose(): void {
     this.#trace('peerClose');
     if (this.state > Life.Closing) return;
+    this.#deadline?.onPeerClose();
     this.#leaveOpen(Life.Answered);
     this.reason.begin();
     this.#endSending();
@@ -202,7 +203,8 @@ export class Lifecycle {
 
   /** Everything that was sent is flushed, the Close frame too if there is one. */
   onAllFlushed(): void {
-    if (this.state < Life.Ending && this.endpoint.closing.sent) this.#deadline?.onCloseFlushed();
+    if (this.state < Life.Ending && this.endpoint.closing.sent)
+      this.#deadline?.onCloseFlushed(this.state === Life.Closing);
   }
 
   /** The peer is gone, or does not read what is sent: no Close frame makes sense. */

@@ -34,16 +34,21 @@ export function watchLost(world: World, end: End): void {
   if (application === undefined || pingInterval === 0 || end.lifeCycle.state !== 'open' || !isReading(end))
     return;
   const cutAt = clock.now;
-  // What the kernel may hold is given its time
-  const delay = end.output.tap.size / 100;
-  clock.schedule(pingInterval + pingTimeout + delay + GRACE, () => {
+  const look = (): void => {
+    // What the kernel may hold is given its time
+    const due = cutAt + pingInterval + pingTimeout + Math.ceil(end.output.tap.size / 100) + GRACE;
+    if (clock.now < due) {
+      clock.schedule(due - clock.now, look);
+      return;
+    }
     const { socket } = end;
     if (end.info !== null || application.ws.state !== 'open' || socket === null) return;
     const silent = socket.readAt <= cutAt && world.blockedAt < cutAt;
     const reads = socket.input.readable === 0 && isReading(end);
     if (!silent || !reads || socket.writing || socket.progressedAt > Number.NEGATIVE_INFINITY) return;
     world.report('liveness', 'a peer that is gone was not noticed', end.name);
-  });
+  };
+  look();
 }
 
 /** Nothing of its input waits for the application: keepalive sees every Pong. */
