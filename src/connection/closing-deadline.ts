@@ -3,9 +3,10 @@ import { deadline } from '../deadline.js';
 import type { Transport } from './transport.js';
 
 /**
- * Expires `closeTimeout` after the Close frame has left: it was flushed, and while the peer's Close frame is awaited, what
- * the kernel may hold in front of it has had its time, see `Transport.delay`. Before that it expires when nothing was flushed for so long, or at most twice as
- * long while one part is under way: a large backlog takes its time, as long as it moves.
+ * Expires `closeTimeout` after the Close frame has left: it was flushed, and while the peer's Close frame is awaited,
+ * what the kernel may hold in front of it has had its time, see `Transport.delay`. Before that it expires when nothing
+ * was flushed for so long, or at most twice as long while one part is under way: a large backlog takes its time, as
+ * long as it moves.
  */
 export class ClosingDeadline {
   #cancel: (() => void) | null = null;
