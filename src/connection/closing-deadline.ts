@@ -12,7 +12,7 @@ export class ClosingDeadline {
   #cancel: (() => void) | null = null;
   /** Bytes that were flushed when it was set; -1 once the Close frame was. */
   #flushed = 0;
-  /** It was set for what the kernel may hold, too. */
+  /** It waits for what the kernel may hold, too. */
   #delayed = false;
   readonly #transport: Transport;
   readonly #timeout: number;
@@ -30,12 +30,17 @@ export class ClosingDeadline {
     this.#wait(this.#timeout, () => this.#check());
   }
 
-  /** The Close frame was flushed: from here on nothing extends it. */
+  /**
+   * The Close frame was flushed: from here on nothing extends it.
+   *
+   * @param awaitsPeer - the peer's Close frame has not been read
+   */
   onCloseFlushed(awaitsPeer: boolean): void {
     if (this.#cancel === null || this.#flushed < 0) return;
+    const delay = awaitsPeer ? this.#transport.delay : 0;
     this.#flushed = -1;
-    this.#delayed = awaitsPeer;
-    this.#wait(this.#timeout + (awaitsPeer ? this.#transport.delay : 0), this.#expired);
+    this.#delayed = delay > 0;
+    this.#wait(this.#timeout + delay, this.#expired);
   }
 
   /** The peer's Close frame came: only the end of the TCP connection is awaited. */

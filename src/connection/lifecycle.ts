@@ -156,7 +156,7 @@ export class Lifecycle {
     if (this.state === Life.Ending) {
       this.receiver.close();
       // A consumer that pulls has the message in front of it when its promise has settled
-      if (this.transport.gone) setImmediate(finishSoon, this);
+      if (this.transport.gone) setImmediate(() => this.state !== Life.Closed && this.#finish());
       return;
     }
     this.#leaveOpen(Life.Failing);
@@ -253,11 +253,6 @@ export class Lifecycle {
     if (!this.transport.gone) this.#setDeadline();
   }
 
-  /** @internal */
-  finish(): void {
-    if (this.state !== Life.Closed) this.#finish();
-  }
-
   /** To CLOSED: the end is reported. */
   #finish(): void {
     this.state = Life.Closed;
@@ -292,8 +287,4 @@ export class Lifecycle {
   #trace(event: string): void {
     trace(this.emitter, this.state, event);
   }
-}
-
-function finishSoon(life: Lifecycle): void {
-  life.finish();
 }
