@@ -187,7 +187,16 @@ function makeHeart(interval: number, timeout: number): Heart {
     (): void => beat(heart),
     period,
   ) as NodeJS.Timeout;
-  const heart: Heart = { interval, timeout, period, time: 0, at: now(), members: [], timer: timer.unref(), rest: 0 };
+  const heart: Heart = {
+    interval,
+    timeout,
+    period,
+    time: 0,
+    at: now(),
+    members: [],
+    timer: timer.unref(),
+    rest: 0,
+  };
   return heart;
 }
 

@@ -12,7 +12,7 @@ interface PendingPing {
   readonly settle: ((latency: number) => void) | null;
 }
 
-/** Pings of the heartbeat that are remembered: a peer that answers none of them costs no more. */
+/** Pings of the heartbeat that are remembered, the latest: a peer that answers none of them costs no more. */
 const MAX_HEARTBEATS = 8;
 
 /** Matches Pongs with Pings by payload. */
@@ -39,7 +39,7 @@ export class Pings {
 
   /** A Ping of the heartbeat is sent, behind all bytes that were `given` to the transport. */
   sent(payload: Buffer, given: number): void {
-    if (this.#heartbeats === MAX_HEARTBEATS) return;
+    if (this.#heartbeats === MAX_HEARTBEATS) this.#forgetHeartbeat();
     this.#heartbeats++;
     this.#add({ payload, sentAt: performance.now(), given, settle: null });
   }
@@ -99,6 +99,16 @@ export class Pings {
     }
     if (pending.size === 0) this.#pending = null;
     return given;
+  }
+
+  /** The oldest. A peer may answer none but the latest (§5.5.3). */
+  #forgetHeartbeat(): void {
+    for (const ping of this.#pending!) {
+      if (ping.settle !== null) continue;
+      this.#pending!.delete(ping);
+      this.#heartbeats--;
+      return;
+    }
   }
 
   #add(ping: PendingPing): void {

@@ -105,9 +105,11 @@ export class Application {
   close(code: number, awaited: boolean): void {
     const { end, ws } = this;
     end.lifeCycle.on('close()');
+    const reason = `by ${end.name}`;
+    if (ws.state === 'open' && end.closedAt === null) end.sayGoodbye(reason);
     end.closedAt ??= end.received.length;
     end.paused = false;
-    const closing = this.#try('close', () => ws.close(code));
+    const closing = this.#try('close', () => ws.close(code, reason));
     const own = (error: unknown): boolean => error instanceof OwnError;
     if (closing !== undefined) this.#world.promises.track('close', closing, awaited, own);
   }
@@ -191,7 +193,10 @@ export class Application {
       }
     } else {
       // It is sent as a whole unless the connection closes first
-      if (message.fate === 'open') message.fate = 'maybe';
+      if (message.fate === 'open') {
+        message.fate = 'maybe';
+        message.ended = true;
+      }
       this.#writer = null;
     }
     // A writer that was aborted or cut off rejects with the reason

@@ -23,6 +23,19 @@ export function signOfLife(world: World, end: End): string | null {
   return null;
 }
 
+/** `latency` is the last round trip: of the Ping that this Pong answers. */
+export function checkLatency(world: World, end: End, latency: number, payload: Buffer): void {
+  const { input, name, output, peer, pinged } = end;
+  const last = output.tap.controls.findLast(({ opcode }) => opcode === 9);
+  if (pinged || payload.length !== 4 || last === undefined || !last.payload!.equals(payload)) return;
+  const least = world.clock.now - output.pingedAt;
+  // It waits behind what either side sends, and the clock may go on within a turn
+  const silent = output.tap.payloadSize + input.tap.payloadSize === 0 && !peer.plan.raw;
+  const exact = silent && output.untouched && input.untouched && world.blocked + world.program.cost === 0;
+  if (latency >= least - 1 && (!exact || latency <= least + 1)) return;
+  world.report('latency', 'latency is not that of the last round trip', `${name} ${latency} for ${least}`);
+}
+
 /** Milliseconds of grace: beats of keepalive, the polls at the end. */
 const GRACE = 3_000;
 

@@ -16,6 +16,16 @@ export interface Sent {
   size: number;
   /** Whether its sender finished it; `maybe` when that cannot be seen from outside. */
   fate: 'whole' | 'maybe' | 'open' | 'aborted';
+  /** Its writer was ended: nothing but the end of the connection keeps it from its peer. */
+  ended?: boolean;
+}
+
+/** An own `close()` of an open connection, and what was sent in front of it. */
+export interface Goodbye {
+  readonly reason: string;
+  readonly messages: number;
+  /** A message that was begun is not finished: what is behind it does not leave. */
+  readonly blocked: boolean;
 }
 
 /** A message that an application received, in the order of delivery. */
@@ -63,6 +73,8 @@ export class End {
   failure: Error | null = null;
   /** This side's application called `close()` or `terminate()`; how many messages it had then. */
   closedAt: number | null = null;
+  /** Its application called `close()` while the connection was open. */
+  goodbye: Goodbye | null = null;
   terminated = false;
   /** Messages are consumed: a listener was added, or something is read. */
   consuming = false;
@@ -98,6 +110,13 @@ export class End {
     this.input = input;
     this.output = output;
     this.lifeCycle = lifeCycle;
+  }
+
+  /** `close()` is called on an open connection. */
+  sayGoodbye(reason: string): void {
+    const finished = this.sent.filter(({ ended, fate }) => fate === 'whole' || ended === true);
+    const blocked = this.sent.some(({ ended, fate }) => fate === 'open' || (fate === 'maybe' && !ended));
+    this.goodbye ??= { reason, messages: finished.length, blocked };
   }
 
   /** A message that is sent now. */

@@ -1,5 +1,6 @@
 /** Runs one program from its first step to its end, and checks everything that must hold then. */
 import { createHash } from 'node:crypto';
+import type { CloseInfo } from '../../src/index.js';
 import { realTurn, type VirtualClock } from './clock.js';
 import type { LifeTable } from './life-table.js';
 import type { Coverage } from './lifecycle.js';
@@ -120,10 +121,13 @@ function consumption(ends: readonly End[]): number {
 }
 
 /** Milliseconds for what kernels may hold in front of Close frames, by the pace that stalls showed, or 100 bytes each. */
-function transmission({ links }: World): number {
+function transmission({ links, program }: World): number {
+  const { steps } = program;
+  // What the library takes for the pace of the network
+  const stalls = steps.reduce((sum, { does }) => sum + (does.op === 'stall' ? does.ms : 0), 0);
   return links.reduce((most, { a, b, plan: { path } }) => {
     const size = Math.max(a.output.tap.size, b.output.tap.size);
-    return Math.max(most, 3 * (path.rate > 0 ? size / path.rate : 0), size / 100);
+    return Math.max(most, 3 * ((path.rate > 0 ? size / path.rate : 0) + stalls), size / 100);
   }, 0);
 }
 
@@ -294,6 +298,7 @@ function checkEnd(world: World, end: End): void {
   else if (end.closed.code !== info.code || end.closed.wasClean !== info.wasClean) {
     report('end', 'close and ws.closed disagree', `${info.code} and ${end.closed.code}`);
   }
+  checkReason(world, end, info);
   const left = end.terminated || (end.failure !== null && !deliversAfterReset(end));
   const { peerCode } = end;
   if (info.code !== 1006 && info.code !== peerCode) {
@@ -316,6 +321,25 @@ function checkEnd(world: World, end: End): void {
   } else if (info.code === 1006 && peerCode !== undefined) {
     report('code', 'the Close frame of the peer was lost', `${end.name} ${peerCode}`);
   }
+}
+
+/** §7.1.6: the reason is that of the peer's Close frame; an own close() sends its own, behind all that was finished before. */
+function checkReason({ report }: World, end: End, info: CloseInfo): void {
+  const { aborts, input, name, output, peer } = end;
+  const { goodbye } = end;
+  const theirs = input.tap.reasonWithin(input.pulled);
+  if (info.code !== 1006 && info.reason !== theirs)
+    report('reason', 'the reason is not that of the peer', `${name} ${info.reason} for ${theirs}`);
+  // An end that answers, or fails, sends another Close frame
+  const other =
+    aborts || peer.plan.raw || peer.closedAt !== null || peer.failure !== null || end.failure !== null;
+  if (goodbye === null || other || output.tap.close === null) return;
+  const sent = output.tap.reasonWithin(Number.POSITIVE_INFINITY);
+  if (sent !== goodbye.reason)
+    report('reason', 'the reason of close() was not sent', `${name} ${sent} for ${goodbye.reason}`);
+  const whole = output.tap.messageEnds.length;
+  if (!goodbye.blocked && whole < goodbye.messages)
+    report('lost', 'close() left out what was finished before it', `${name} ${whole} of ${goodbye.messages}`);
 }
 
 /** The connection failed by a reset, and nothing that was read before it is discarded. */

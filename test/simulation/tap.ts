@@ -74,6 +74,12 @@ export class FrameTap {
     return body.length < 2 ? 1005 : body.readUInt16BE();
   }
 
+  /** The reason in the first Close frame, if it lies within the first `offset` bytes. */
+  reasonWithin(offset: number): string {
+    if (this.close === null || this.close.end > offset) return '';
+    return this.close.payload!.toString('utf8', 2);
+  }
+
   #skip(size: number): void {
     this.#pending = this.#pending.subarray(size);
     this.#offset += size;

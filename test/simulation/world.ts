@@ -3,7 +3,7 @@ import type { WebSocketConnection } from '../../src/index.js';
 import { Application } from './application.js';
 import type { VirtualClock } from './clock.js';
 import { type Coverage, LifeCycle } from './lifecycle.js';
-import { watchLost } from './liveness.js';
+import { checkLatency, watchLost } from './liveness.js';
 import { End, type Report } from './model.js';
 import { type Cable, makeCable } from './network.js';
 import { makeSocket, negotiate } from './parts.js';
@@ -22,6 +22,9 @@ import { ServerHost } from './server-host.js';
 
 /** Bytes that may be read in front of a consumer: what streams and the connection hold. */
 const MAX_HELD = 192 * 1024;
+
+/** Listeners of an open connection; another one for `close` is that of the simulation. */
+const SOCKET_LISTENERS = { data: 1, end: 1, error: 1, finish: 1, close: 2 };
 
 export type Library = typeof import('../../src/index.js');
 
@@ -171,9 +174,10 @@ export class World {
     this.applications.set(end, application);
     this.trace(end, 'open');
     for (const event of ['ping', 'pong', 'drain'] as const) {
-      ws.on(event, () => {
+      ws.on(event, (payload?: Buffer) => {
         this.trace(end, event);
         this.checkEvent(end, event);
+        if (event === 'pong') checkLatency(this, end, ws.latency, payload!);
         return this.react(end, event);
       });
     }
@@ -193,6 +197,7 @@ export class World {
       application.properties.check();
       return this.react(end, 'close');
     });
+    this.later(() => this.#checkListeners(end));
     ws.closed.then((info) => {
       end.closed = info;
       this.trace(end, `closed ${info.code}`);
@@ -345,6 +350,14 @@ export class World {
       const extension = extensions === null ? {} : { extensions: [extensions[role]] };
       const ws = new WebSocketConnection(end.socket, { role, options, sharedMemory: true, ...extension });
       this.open(end, ws).start();
+    }
+  }
+
+  /** Nothing but the connection listens to its socket: nothing of the opening handshake. */
+  #checkListeners({ name, socket }: End): void {
+    for (const [event, most] of Object.entries(SOCKET_LISTENERS)) {
+      if (socket!.listenerCount(event) > most)
+        this.report('leak', `a listener for ${event} of the socket`, name);
     }
   }
 

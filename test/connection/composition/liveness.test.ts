@@ -149,6 +149,33 @@ describe.each(roles)('a %s', (role) => {
     await closeBoth(ws, peer);
   });
 
+  test('[L-06] a peer that answers the latest of many Pings only: that round trip is measured, and the next ones', async () => {
+    virtualTime();
+    const [near, far] = link();
+    const ws = open(near, role, { options: { pingInterval: 1_000, pingTimeout: 5_000 } });
+    ws.resume();
+    const payloads: Buffer[] = [];
+    far.on('data', (chunk: Buffer) => {
+      for (const { opcode, payload } of parse(chunk)) if (opcode === 9) payloads.push(payload);
+    });
+    // Other bytes arrive meanwhile, so that Pings go on
+    const talk = setInterval(() => far.write(frameTo(role, 10, Buffer.from('x'))), 500);
+    for (const count of [12, 24]) {
+      const before = ws.latency;
+      await pass(12_000, 100);
+      expect(payloads.length).toBeGreaterThanOrEqual(count - 1);
+      expect(ws.latency).toBe(before);
+      await pass(50);
+      far.write(frameTo(role, 10, payloads.at(-1)!));
+      await pass(10);
+      expect(ws.latency).toBeLessThan(1_200);
+      expect(ws.latency).not.toBe(before);
+    }
+    clearInterval(talk);
+    ws.terminate();
+    await pass(100);
+  });
+
   test('[L-06] the latency of every heartbeat is measured, also after many of them', async () => {
     virtualTime();
     const [near, far] = link();
