@@ -110,8 +110,9 @@ export interface MessageEncoder {
    * @param data - belongs to the caller: to be read within the call, or until the returned promise settles,
    *   and never changed or kept. The application may change it until then. Text lies in memory that the next
    *   text of any connection overwrites, unless a promise was returned
-   * @returns the payload to send, which may be `data` itself; anything but bytes fails the connection with 1011. A buffer of at most 8 KiB that is returned at
-   *   once may be reused by the next call: it has been copied by then. Any other must stay unchanged
+   * @returns the payload to send, which may be `data` itself; anything but bytes fails the connection with 1011. A
+   *   buffer of at most 8 KiB that is returned at once may be reused by the next call: it has been copied by then. Any
+   *   other must stay unchanged
    */
   encode(data: Uint8Array, last: boolean): Buffer | Promise<Buffer>;
 }

@@ -197,43 +197,50 @@ describe.each(roles)('a %s', (role) => {
     await listened.closed;
   });
 
-  test.each(['text', 'bytes'] as const)(
-    'after %s() of a message that came in parts, a message that is iterated over is bounded by maxStreamSize',
-    async (collect) => {
-      const [ws, peer] = await rawPair(role, { options: { maxMessageSize: 1000, maxStreamSize: 2000 } });
-      peer.send(1, 'hel', { fin: false });
-      const collected = (await ws.receive())![collect]();
-      peer.send(0, 'lo');
-      expect(Buffer.from(await collected).toString()).toBe('hello');
-      for (const size of [1500, 2000]) {
-        peer.send(2, Buffer.alloc(size));
-        let read = 0;
-        for await (const chunk of (await ws.receive())!) read += chunk.length;
-        expect(read).toBe(size);
-      }
-      peer.send(2, Buffer.alloc(2001));
-      await expect(ws.receive()).rejects.toMatchObject({ closeCode: 1009 });
-      peer.socket.end();
-      await ws.closed;
-    },
-  );
-
-  test.each(['receive()', 'cancel()'] as const)(
-    'after a message that was received whole, and dropped unread by %s, the next one is bounded by maxStreamSize',
-    async (drop) => {
-      const [ws, peer] = await rawPair(role, { options: { maxMessageSize: 1000, maxStreamSize: 2000 } });
-      peer.send(1, 'whole').send(9, 'after it');
-      const dropped = (await ws.receive())!;
-      await peer.until(({ frames }) => frames.length === 1);
-      if (drop === 'cancel()') dropped.cancel();
-      const next = ws.receive();
-      peer.send(2, Buffer.alloc(2000));
+  describe('maxMessageSize 1000, maxStreamSize 2000: the next message, iterated over, may have', () => {
+    async function limited(): Promise<Awaited<ReturnType<typeof rawPair>>> {
+      return rawPair(role, { options: { maxMessageSize: 1000, maxStreamSize: 2000 } });
+    }
+    async function expectStream(message: Promise<MessageReader | null>, size: number): Promise<void> {
       let read = 0;
-      for await (const chunk of (await next)!) read += chunk.length;
-      expect(read).toBe(2000);
-      ws.terminate();
-    },
-  );
+      for await (const chunk of (await message)!) read += chunk.length;
+      expect(read).toBe(size);
+    }
+
+    test.each(['text', 'bytes'] as const)(
+      '2000 bytes after %s() of one that came in parts',
+      async (collect) => {
+        const [ws, peer] = await limited();
+        peer.send(1, 'hel', { fin: false });
+        const collected = (await ws.receive())![collect]();
+        peer.send(0, 'lo');
+        expect(Buffer.from(await collected).toString()).toBe('hello');
+        for (const size of [1500, 2000]) {
+          peer.send(2, Buffer.alloc(size));
+          await expectStream(ws.receive(), size);
+        }
+        peer.send(2, Buffer.alloc(2001));
+        await expect(ws.receive()).rejects.toMatchObject({ closeCode: 1009 });
+        peer.socket.end();
+        await ws.closed;
+      },
+    );
+
+    test.each(['receive()', 'cancel()'] as const)(
+      '2000 bytes after one that was received whole, and dropped unread by %s',
+      async (drop) => {
+        const [ws, peer] = await limited();
+        peer.send(1, 'whole').send(9, 'after it');
+        const dropped = (await ws.receive())!;
+        await peer.until(({ frames }) => frames.length === 1);
+        if (drop === 'cancel()') dropped.cancel();
+        const next = ws.receive();
+        peer.send(2, Buffer.alloc(2000));
+        await expectStream(next, 2000);
+        ws.terminate();
+      },
+    );
+  });
 
   test('[F-15] §8.1 text that is streamed fails at its first bad byte', async () => {
     const [ws, peer] = await rawPair(role);
