@@ -158,7 +158,14 @@ export async function take(world: World, end: End, message: MessageReader, how?:
   const late = end.info !== null;
   end.reading.add(slot);
   try {
-    const data = await read(message, method, slot, () => world.react(end, 'chunk'));
+    const data = await read(message, method, slot, async (first) => {
+      const { dwell = 0 } = end.plan.consumer;
+      // A stream has read ahead
+      if (method !== 'stream' && end.info !== null && end.closedAt === null)
+        world.report('event after close', 'a chunk', end.name);
+      await world.react(end, 'chunk');
+      if (first && dwell > 0) await world.clock.sleep(dwell);
+    });
     if (data !== null) slot.data = data;
     // Its own close() or terminate() may overtake a promise that has settled
     if (data !== null && late && end.closedAt === null)
@@ -196,7 +203,7 @@ async function read(
   message: MessageReader,
   method: ReadMethod,
   slot: Received,
-  onChunk: () => Promise<void> | undefined,
+  onChunk: (first: boolean) => Promise<void>,
 ): Promise<string | Uint8Array | null> {
   const text = message.type === 'text';
   if (method === 'ignore') return null;
@@ -213,7 +220,7 @@ async function read(
   const source = method === 'stream' ? (message.stream() as AsyncIterable<Uint8Array>) : message;
   for await (const chunk of source) {
     chunks.push(Buffer.from(chunk));
-    await onChunk();
+    await onChunk(chunks.length === 1);
     if (method === 'leave') {
       slot.part = Buffer.concat(chunks);
       return null;

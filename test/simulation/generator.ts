@@ -185,7 +185,21 @@ const consumer: Arbitrary<ConsumerPlan> = weighted<ConsumerPlan>(
       pace: mostly(0, 1, 50, 3000),
       read: mostly('whole', 'bytes', 'chunks', 'stream', 'ignore', 'cancel', 'leave'),
       readNext: among('whole', 'chunks', 'stream', 'leave'),
+      dwell: mostly(0, 0, 10, 7000),
       leaveAfter: mostly(0, 0, 0, 1, 2),
+      detached: among(false, true),
+    }),
+  ],
+  // Who leaves, with messages before it or on their way
+  [
+    1,
+    fc.record({
+      mode: fc.constant('iterate' as const),
+      late: among(-1, 200),
+      pace: among(0, 50, 3000),
+      read: among('whole', 'chunks', 'stream', 'ignore'),
+      dwell: among(0, 300, 7000),
+      leaveAfter: among(1, 2, 3),
       detached: among(false, true),
     }),
   ],

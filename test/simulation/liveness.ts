@@ -49,7 +49,10 @@ export function watchLost(world: World, end: End): void {
   const cutAt = clock.now;
   const look = (): void => {
     // What the kernel may hold is given its time
-    const due = cutAt + pingInterval + pingTimeout + Math.ceil(end.output.tap.size / 100) + GRACE;
+    const { pingedAt, tap } = end.output;
+    const waited = (end.socket?.waited ?? 0) * 3;
+    const begun = pingedAt > cutAt ? pingedAt : cutAt + pingInterval;
+    const due = begun + pingTimeout + Math.max(Math.ceil(tap.size / 100), waited) + GRACE;
     if (clock.now < due) {
       clock.schedule(due - clock.now, look);
       return;
@@ -58,7 +61,8 @@ export function watchLost(world: World, end: End): void {
     if (end.info !== null || application.ws.state !== 'open' || socket === null) return;
     const silent = socket.readAt <= cutAt && world.blockedAt < cutAt;
     const reads = socket.input.readable === 0 && isReading(end);
-    if (!silent || !reads || socket.writing || socket.progressedAt > Number.NEGATIVE_INFINITY) return;
+    // A Ping that could not be sent starts no timeout
+    if (!silent || !reads || (socket.writing && (pingedAt <= cutAt || end.pinged))) return;
     world.report('liveness', 'a peer that is gone was not noticed', end.name);
   };
   look();

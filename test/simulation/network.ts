@@ -71,6 +71,8 @@ export class Path {
   #sending = false;
   #stalled = false;
   #dead = false;
+  /** Nothing leaves the sender's kernel any more. */
+  #cut = false;
   /** The receiver is gone: what arrives is answered by a reset. */
   #closed = false;
 
@@ -94,7 +96,7 @@ export class Path {
 
   /** Nothing is on its way. */
   get quiet(): boolean {
-    return this.#unsentSize + this.#inFlight === 0 && this.#finSent !== 'queued';
+    return this.#cut || (this.#unsentSize + this.#inFlight === 0 && this.#finSent !== 'queued');
   }
 
   /** FIN or a reset has been read, or the direction is out of use. */
@@ -109,7 +111,7 @@ export class Path {
     const { pings } = this.tap;
     this.tap.push(copy);
     if (this.tap.pings > pings) this.pingedAt = this.#clock.now;
-    if (this.#dead || this.#finSent !== 'no') return;
+    if ((this.#dead && !this.#cut) || this.#finSent !== 'no') return;
     this.#unsent.push(copy);
     this.#unsentSize += copy.length;
     this.#send();
@@ -146,8 +148,8 @@ export class Path {
   /** Nothing moves any more, and neither end learns of it. */
   cut(): void {
     this.untouched = false;
+    this.#cut = true;
     this.#dead = true;
-    this.#drop();
   }
 
   /** The receiver gets a reset, after what is on its way, or instead of it and of what it has not read. */

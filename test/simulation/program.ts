@@ -120,6 +120,8 @@ export interface ConsumerPlan {
   readonly read: ReadMethod;
   /** How every second message is read; absent for the same way. */
   readonly readNext?: ReadMethod;
+  /** Milliseconds that it waits after the first chunk of each message that it reads in chunks. */
+  readonly dwell?: number;
   /** It leaves before the last message is read. */
   readonly detached?: boolean;
   /** Leaves iteration after as many messages; 0 for never. */

@@ -117,7 +117,10 @@ function watch(world: World, clock: VirtualClock): () => void {
 
 /** Milliseconds that the slowest consumer takes for all messages. */
 function consumption(ends: readonly End[]): number {
-  return ends.reduce((most, { peer, plan }) => Math.max(most, plan.consumer.pace * peer.sent.length), 0);
+  return ends.reduce((most, { peer, plan: { consumer } }) => {
+    const { dwell = 0, pace } = consumer;
+    return Math.max(most, (pace + dwell) * peer.sent.length);
+  }, 0);
 }
 
 /** Milliseconds for what kernels may hold in front of Close frames, by the pace that stalls showed, or 100 bytes each. */

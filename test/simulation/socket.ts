@@ -20,6 +20,8 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
   readAt: number;
   /** When a write that had stalled for {@link STALL} or longer was accepted last: progress that the library sees. */
   progressedAt: number = Number.NEGATIVE_INFINITY;
+  /** Milliseconds that writes waited until they were accepted. */
+  waited = 0;
   /** When the stream was destroyed. */
   goneAt: number | null = null;
   /** It was destroyed while a write waited for room: what moves within one write cannot be seen by the library. */
@@ -213,6 +215,7 @@ export class SimulatedSocket extends Duplex implements PathReceiver, PathSender 
       }
       return;
     }
+    this.waited += this.#clock.now - since;
     if (this.#clock.now - since >= STALL) this.progressedAt = this.#clock.now;
     this.#waiting = null;
     this.output.write(bytes);
