@@ -155,14 +155,13 @@ export async function take(world: World, end: End, message: MessageReader, how?:
   const limited = method === 'whole' || method === 'bytes' || method === 'ignore' || method === 'cancel';
   const slot: Received = { type: message.type, data: null, part: null, limited };
   end.received.push(slot);
-  const late = end.info !== null;
+  let late = end.info !== null;
   end.reading.add(slot);
   try {
     const data = await read(message, method, slot, async (first) => {
       const { dwell = 0 } = end.plan.consumer;
       // A stream has read ahead
-      if (method !== 'stream' && end.info !== null && end.closedAt === null)
-        world.report('event after close', 'a chunk', end.name);
+      late ||= method !== 'stream' && end.info !== null;
       await world.react(end, 'chunk');
       if (first && dwell > 0) await world.clock.sleep(dwell);
     });
