@@ -1,7 +1,7 @@
 /** Runs one program from its first step to its end, and checks everything that must hold then. */
 import { createHash } from 'node:crypto';
 import type { CloseInfo } from '../../src/index.js';
-import { realTurn, type VirtualClock } from './clock.js';
+import { realTurn, type Stop, type VirtualClock } from './clock.js';
 import type { LifeTable } from './life-table.js';
 import type { Coverage } from './lifecycle.js';
 import type { End } from './model.js';
@@ -249,14 +249,15 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
   const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
   // What is on its way takes its time; nothing of it is there without end
   const moving = (): boolean => world.links.some(({ cable }) => !cable.up.quiet || !cable.down.quiet);
+  let stop: Stop = 'time';
   for (let times = 0; times === 0 || (times < 20 && !ended() && moving()); times++) {
-    await clock.run(ended, clock.now + longest + ENDING);
+    stop = await clock.run(ended, clock.now + longest + ENDING);
   }
   for (const end of ends) {
     const application = world.applications.get(end);
     if (application === undefined || end.info !== null) continue;
     // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
-    const unseen = !isOver(world, end) && (slow(end) || !end.input.untouched || !end.output.untouched);
+    const unseen = !isOver(world, end, stop) && (slow(end) || !end.input.untouched || !end.output.untouched);
     if (end.closedAt !== null || !unseen) {
       world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
     }
@@ -280,9 +281,11 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
 }
 
 /** Nothing holds the end of this connection any more: its socket is gone, and there is no consumer for what is left. */
-function isOver(world: World, { consuming, leftIteration, paused, plan, reading, socket }: End): boolean {
+function isOver({ clock }: World, end: End, stop: Stop): boolean {
+  const { consuming, leftIteration, paused, plan, reading, socket } = end;
   if (socket === null || socket.goneAt === null) return false;
-  const since = world.clock.now - socket.goneAt;
+  // Where nothing is left to happen, time changes nothing
+  const since = stop === 'idle' ? Number.POSITIVE_INFINITY : clock.now - socket.goneAt;
   if (since < plan.options.closeTimeout + LEFT || reading.size > 0) return false;
   return leftIteration || (!consuming && !paused);
 }
