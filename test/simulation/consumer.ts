@@ -166,9 +166,7 @@ export async function take(world: World, end: End, message: MessageReader, how?:
       if (first && dwell > 0) await world.clock.sleep(dwell);
     });
     if (data !== null) slot.data = data;
-    // Its own close() or terminate() may overtake a promise that has settled
-    if (data !== null && late && end.closedAt === null)
-      world.report('event after close', 'a message', end.name);
+    if (data !== null && late && !gaveUp(end)) world.report('event after close', 'a message', end.name);
     if (data !== null && limited) checkSize(world, end, data);
     world.trace(end, `read ${method} ${slot.type} ${slot.data?.length ?? 'left'}`);
   } catch (error) {
@@ -188,6 +186,11 @@ export async function take(world: World, end: End, message: MessageReader, how?:
     leave(end);
     throw error;
   }
+}
+
+/** This side has ended the connection itself: that may overtake a reader that has all of its message. */
+function gaveUp({ aborts, closedAt, failure }: End): boolean {
+  return closedAt !== null || aborts || (failure !== null && 'closeCode' in failure);
 }
 
 /** What is collected in memory is no larger than `maxMessageSize`. */
