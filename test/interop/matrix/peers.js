@@ -40,7 +40,7 @@ export const peers = [
         directions: [
           programClient(command),
           programServer(command),
-          { ...programClient(command, {}, true), role: 'client, TLS' },
+          { ...programClient(command, { secure: true }), role: 'client, TLS' },
         ],
       };
     },
@@ -57,7 +57,7 @@ export const peers = [
       const lacks = { compression: noCompression };
       return {
         version: pinned('rust/Cargo.lock', /name = "tungstenite"\nversion = "(.*)"/),
-        directions: [programClient(command, lacks), programServer(command, lacks)],
+        directions: [programClient(command, { lacks }), programServer(command, lacks)],
       };
     },
   },
@@ -66,7 +66,7 @@ export const peers = [
     prepare() {
       const version = versionOf('java');
       const command = ['java', join(sources, 'java/Peer.java')];
-      return { version, directions: [programClient(command, { compression: noCompression })] };
+      return { version, directions: [programClient(command, { lacks: { compression: noCompression } })] };
     },
   },
   {
@@ -76,7 +76,7 @@ export const peers = [
       const command = [python, join(sources, 'python/libcurl.py')];
       const version =
         ask(python, ['-c', 'import curl_cffi; print(curl_cffi.__curl_version__)']).split(/[/ -]/)[1] ?? '';
-      return { version, directions: [programClient(command, { compression: noCompression })] };
+      return { version, directions: [programClient(command, { lacks: { compression: noCompression } })] };
     },
   },
   {
@@ -90,6 +90,8 @@ export const peers = [
       return { version, directions: [programClient([program]), programServer([program])] };
     },
   },
+  runtimePeer('Bun', 'bun', '1.4.5', []),
+  runtimePeer('Deno', 'deno', '2.9.6', ['run', '--allow-all', '--no-lock']),
   browserPeer('Chromium', ['chromium', 'chromium-browser', 'google-chrome'], (home) => [
     '--headless',
     ...chromiumFlags,
@@ -160,6 +162,28 @@ function preparePython() {
   return python;
 }
 
+/**
+ * Sluice in another runtime, whose binary is in the npm registry, and Sluice in Node.js.
+ *
+ * @param {string} name
+ * @param {string} command
+ * @param {string} version
+ * @param {readonly string[]} args
+ * @returns {Peer}
+ */
+function runtimePeer(name, command, version, args) {
+  return {
+    name: `Sluice in ${name}`,
+    prepare() {
+      const folder = join(cache, command);
+      prepare('npm', ['install', '--no-audit', '--no-fund', '--prefix', folder, `${command}@${version}`]);
+      const program = [join(folder, 'node_modules/.bin', command), ...args, join(sources, 'runtime/peer.js')];
+      const alone = ['stream', 'origin'];
+      return { version, directions: [programClient(program, { alone }), programServer(program)] };
+    },
+  };
+}
+
 /** @returns {Peer} */
 function goPeer(/** @type {'gorilla' | 'coder'} */ name) {
   return {
@@ -180,13 +204,13 @@ function pinned(/** @type {string} */ file, /** @type {RegExp} */ pattern) {
 }
 
 /**
- * A program that runs the checks as a client, and prints the outcome of each.
+ * A program that runs the checks as a client, and prints the outcome of each; of others as well that it runs `alone`.
  *
  * @param {readonly string[]} command
- * @param {Lacks} lacks
+ * @param {{ lacks?: Lacks, secure?: boolean, alone?: readonly string[] }} options
  * @returns {Direction}
  */
-function programClient(command, lacks = {}, secure = false) {
+function programClient(command, { lacks = {}, secure = false, alone = [] } = {}) {
   return {
     role: 'client',
     lacks,
@@ -198,7 +222,7 @@ function programClient(command, lacks = {}, secure = false) {
       const url = secure ? [`wss://localhost:${portOf(http)}`, pem] : [`ws://127.0.0.1:${portOf(http)}`];
       const program = start([...command, 'client', ...url]);
       try {
-        const told = reports(verify, tell);
+        const told = reports(verify, tell, alone);
         program.lines.on('line', told.add);
         await within(program.ended, MOST_MILLISECONDS);
         await told.done(program.said());
@@ -216,20 +240,23 @@ function programClient(command, lacks = {}, secure = false) {
  *
  * @param {(check: string) => Promise<void>} verify
  * @param {Tell} tell
+ * @param {readonly string[]} alone - checks that the server has no part in
  */
-function reports(verify, tell) {
+function reports(verify, tell, alone = []) {
   /** @type {Map<string, string>} */
   const told = new Map();
   return {
     add(/** @type {string} */ line) {
       const [check = '', outcome = '', ...why] = line.split(' ');
-      if (check in checks) told.set(check, outcome === 'ok' ? '' : `failed ${why.join(' ')}`);
+      if (check in checks || alone.includes(check))
+        told.set(check, outcome === 'ok' ? '' : `failed ${why.join(' ')}`);
     },
     /** Tells what came, together with what the server saw of it. */
     async done(/** @type {string} */ said) {
-      for (const check of Object.keys(checks)) {
+      for (const check of [...Object.keys(checks), ...alone]) {
         const problem = told.get(check) ?? `nothing came of it. ${said}`;
-        const seen = problem === '' ? await verify(check).catch((error) => error.message) : undefined;
+        const seen =
+          problem === '' && check in checks ? await verify(check).catch((error) => error.message) : undefined;
         tell(check, problem || seen || null);
       }
     },
