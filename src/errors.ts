@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'ERR_MESSAGE_TOO_BIG'
   | 'ERR_SEND_QUEUE_FULL'
   | 'ERR_CONSUMPTION'
+  | 'ERR_UNEXPECTED_END'
   | 'ERR_TIMEOUT';
 
 /** Parent of every error that Sluice raises for what a peer, the network or the time did. */

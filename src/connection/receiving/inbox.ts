@@ -67,9 +67,14 @@ export class Inbox {
     return promise;
   }
 
-  /** The message that was delivered last is being read. */
+  /**
+   * The message that was delivered last is being read. One that is read in parts, by a consumer that has left, is only
+   * while it waits for a part: nothing tells whether it will ask for another.
+   */
   get reading(): boolean {
-    return this.#body?.reading ?? false;
+    const body = this.#body;
+    if (body === null || (this.left && body.between)) return false;
+    return body.reading;
   }
 
   /** That, and it was received whole. */

@@ -3,6 +3,9 @@
  *
  *     UNUSED ── text(), bytes() ... ──▶ COLLECTING ── last chunk ──▶ DONE
  *       │ └──── iteration ───────────▶ ITERATING ─── last chunk, left ──▶ DONE
+ *       │ └──── read(), chunks(n) ... ▶ PART ── its last byte, left ──▶ BETWEEN ── last chunk ──▶ DONE
+ *       │                              ▲ the message ends before: DONE     │
+ *       │                              └── another part; any of the above ─┘
  *       └────── the next receive(), in each state cancel() ──▶ DONE: reading it rejects
  */
 import { WebSocketError } from '../../errors.js';
@@ -15,6 +18,8 @@ import { type Assembler, TextAssembler } from './text-assembler.js';
 interface Pending {
   resolve(value: Buffer | string | null): void;
   reject(error: Error): void;
+  /** Bytes that it accepts at once. */
+  readonly most: number;
 }
 
 /** Holds at most one chunk; the connection keeps the next ones, and stops reading. */
@@ -24,12 +29,17 @@ export class MessageBody {
   /** Nothing more will be read of it: the next message can be delivered. */
   done = false;
   #used = false;
+  /** PART or BETWEEN, and which of them. */
+  #inParts = false;
+  #inPart = false;
   #chunk: Buffer | null = null;
-  /** Bytes of it when it came. */
+  /** Bytes of it, as long as its memory is there. */
   #chunkSize = 0;
   #size = 0;
+  /** Bytes of it that were taken out. */
+  taken = 0;
   /** Why the rest cannot be read. */
-  #error: Error | null = null;
+  error: Error | null = null;
   #pending: Pending | null = null;
   #assembler: Assembler<Buffer | string> | null = null;
   readonly #receiver: Receiver;
@@ -41,6 +51,50 @@ export class MessageBody {
   /** Reading begins: the next message waits for it. */
   begin(): void {
     this.#used = true;
+    this.#inParts = false;
+  }
+
+  /** Reading of a part begins. */
+  beginPart(): void {
+    this.#used = this.#inParts = this.#inPart = true;
+  }
+
+  /** A part has its last byte, or is left: what follows can be read. */
+  endPart(): void {
+    this.#inPart = false;
+    if (this.done) return;
+    if (this.ended && this.#chunk === null) this.#finish(null);
+    else this.#receiver.onLeft();
+  }
+
+  /** A part is left, whose next chunk may be awaited: that is the end of it. */
+  leavePart(): void {
+    this.#settle(null);
+    this.endPart();
+  }
+
+  /** The message ended before a part of `size` bytes did, `missing` bytes of it: reading on rejects as well. */
+  endEarly(size: number, missing: number): Error {
+    this.error ??= new WebSocketError(
+      'ERR_UNEXPECTED_END',
+      `Tried to read ${size} bytes of a message that ended after ${size - missing} of them`,
+    );
+    return this.error;
+  }
+
+  /** A part is being read. */
+  get inPart(): boolean {
+    return this.#inPart && !this.done;
+  }
+
+  /** It is read in parts, and none is being read now. */
+  get between(): boolean {
+    return this.#inParts && !this.#inPart;
+  }
+
+  /** Most bytes that are collected in memory. */
+  get maxCollected(): number {
+    return this.#receiver.limits.maxCollected;
   }
 
   /** Reading has begun, and more of it is to come. */
@@ -66,9 +120,7 @@ export class MessageBody {
     if (!this.done) {
       if (end > start) this.#chunk = chunk.subarray(start, end);
       this.#chunkSize = end - start;
-      if (this.#pending === null || (this.#chunk === null && !last)) return true;
-      if (last) this.#finish(this.#takeChunk());
-      else this.#settle(this.#takeChunk());
+      this.#serve();
     }
     return true;
   }
@@ -76,28 +128,30 @@ export class MessageBody {
   /** The connection is over; `error` says why. A message that was received whole can still be read. */
   fail(error: Error): void {
     if (this.ended || this.done) return;
-    this.#error ??= error;
+    this.error ??= error;
     this.done = true;
     const pending = this.#pending;
     this.#pending = null;
     pending?.reject(error);
   }
 
-  /** The next chunk, or null at the end of the message. */
-  next(): Promise<Buffer | null> {
+  /** The next chunk, or as much of it as `most` bytes are; null at the end of the message. */
+  next(most: number = Number.POSITIVE_INFINITY): Promise<Buffer | null> {
     this.#checkChunk();
-    const chunk = this.#takeChunk();
+    const chunk = this.#takeChunk(most);
     if (chunk !== null) {
-      if (this.ended) this.#finish(null);
-      else this.#receiver.pump();
+      if (this.#chunk === null) {
+        if (this.ended) this.#finish(null);
+        else this.#receiver.pump();
+      }
       return Promise.resolve(chunk);
     }
-    if (this.#error !== null) return Promise.reject(this.#error);
+    if (this.error !== null) return Promise.reject(this.error);
     if (this.ended || this.done) {
       this.#finish(null);
       return Promise.resolve(null);
     }
-    return this.#wait();
+    return this.#wait(most);
   }
 
   /** The whole message in one buffer. */
@@ -120,11 +174,23 @@ export class MessageBody {
     error: Error = new WebSocketError('ERR_CONSUMPTION', 'Tried to read a message that was cancelled'),
   ): void {
     if (this.done) return;
-    this.#error = error;
+    this.error = error;
     const pending = this.#pending;
     this.#pending = null;
     pending?.reject(error);
     this.#drop();
+  }
+
+  /** Fails the connection, and reading, when memory of the message is gone. */
+  orLose<T>(use: () => T): T {
+    try {
+      return use();
+    } catch (error) {
+      this.error = error as Error;
+      this.#receiver.fail(this.error);
+      this.cancel(this.error);
+      throw error;
+    }
   }
 
   #drop(): void {
@@ -148,10 +214,10 @@ export class MessageBody {
 
   #collect<T extends Buffer | string>(assembler: Assembler<T>, whole: (chunk: Buffer) => T): Promise<T> {
     this.#checkChunk();
-    if (this.#error !== null) return Promise.reject(this.#error);
+    if (this.error !== null) return Promise.reject(this.error);
     const error = this.ended
-      ? this.#receiver.limits.collectReceived(this.#size)
-      : this.#receiver.limits.collect();
+      ? this.#receiver.limits.collectReceived(this.#size - this.taken)
+      : this.#receiver.limits.collect(this.taken);
     if (error !== null) {
       this.cancel(error);
       return Promise.reject(error);
@@ -168,26 +234,46 @@ export class MessageBody {
 
   /** Fails the connection, and reading, when the chunk that is held lies in memory that was transferred meanwhile. */
   #checkChunk(): void {
-    if (this.#chunk === null) return;
+    const chunk = this.#chunk;
+    if (chunk === null || chunk.length >= this.#chunkSize) return;
     try {
-      assertHeld(this.#chunk, this.#chunkSize);
-    } catch (error) {
-      this.#error = error as Error;
-      this.#receiver.fail(this.#error);
-      this.cancel(this.#error);
+      this.orLose(() => assertHeld(chunk, this.#chunkSize));
+    } catch {
+      // What is read next rejects with it
     }
   }
 
-  #takeChunk(): Buffer | null {
-    const chunk = this.#chunk;
-    this.#chunk = null;
-    return chunk;
+  /** Serves the call that waits, as far as its bytes came. */
+  #serve(): void {
+    const pending = this.#pending;
+    const last = this.ended && this.#chunk === null;
+    if (pending === null) {
+      if (last && this.between) this.#finish(null);
+      return;
+    }
+    if (this.#chunk === null && !last) return;
+    const chunk = this.#takeChunk(pending.most);
+    if (this.ended && this.#chunk === null) this.#finish(chunk);
+    else this.#settle(chunk);
   }
 
-  #wait<T extends Buffer | string | null>(): Promise<T> {
+  #takeChunk(most: number = Number.POSITIVE_INFINITY): Buffer | null {
+    const chunk = this.#chunk;
+    if (chunk === null || chunk.length <= most) {
+      this.#chunk = null;
+      this.taken += chunk?.length ?? 0;
+      return chunk;
+    }
+    this.#chunk = chunk.subarray(most);
+    this.#chunkSize = this.#chunk.length;
+    this.taken += most;
+    return chunk.subarray(0, most);
+  }
+
+  #wait<T extends Buffer | string | null>(most: number = Number.POSITIVE_INFINITY): Promise<T> {
     if (this.#pending !== null) return Promise.reject(new TypeError('Tried to read a message twice at once'));
     return new Promise((resolve, reject) => {
-      this.#pending = { resolve: resolve as Pending['resolve'], reject };
+      this.#pending = { resolve: resolve as Pending['resolve'], reject, most };
       this.#receiver.pump();
     });
   }

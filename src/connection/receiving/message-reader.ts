@@ -1,14 +1,18 @@
 /** A received message as a body, read like a `fetch()` response, RFC 6455 §6.2. */
 import { handled } from '../handled.js';
 import type { MessageBody } from './message-body.js';
+import { checkCount, chunksOfPart, readPart, skipPart } from './message-parts.js';
 
 /** Whether a message is UTF-8 text or arbitrary bytes (RFC 6455 §5.6). */
 export type MessageType = 'text' | 'binary';
 
 /**
  * One received message. Its body is read once: by iterating over its chunks, or by one of the methods; a second
- * use rejects with a TypeError. A message that is not begun when the next one is asked for is discarded: reading it
- * later rejects with ERR_CONSUMPTION.
+ * use rejects with a TypeError. In front of that, {@link read}, {@link chunks} and {@link skip} read parts of it, one
+ * after another; two at once reject with a TypeError.
+ *
+ * A message that is not begun when the next one is asked for is discarded: reading it later rejects with
+ * ERR_CONSUMPTION. The next one waits for a message that is begun: read it to its end, or {@link cancel} it.
  *
  * Reading rejects with a `ProtocolError` when the peer breaks the protocol within the message, and with a
  * `ConnectionClosedError` when the connection ends before the message does.
@@ -25,6 +29,8 @@ export class MessageReader {
   readonly type: MessageType;
   readonly #body: MessageBody;
   #used = false;
+  /** A part of it was read, or is being read. */
+  #inParts = false;
 
   /** @internal */
   constructor(type: MessageType, body: MessageBody) {
@@ -34,28 +40,87 @@ export class MessageReader {
 
   /** Whether the body is being read or was read. */
   get bodyUsed(): boolean {
-    return this.#used;
-  }
-
-  /** The whole message as a string, at most `maxMessageSize` bytes; a larger one fails the connection with 1009. */
-  text(): Promise<string> {
-    return this.#read(() => this.#body.collectText());
-  }
-
-  /** The whole message parsed as JSON, at most `maxMessageSize` bytes. Rejects with a SyntaxError if it is none. */
-  json(): Promise<unknown> {
-    return this.#read(() => this.#body.collectText().then((text): unknown => JSON.parse(text)));
+    return this.#used || this.#inParts;
   }
 
   /**
-   * The whole message, at most `maxMessageSize` bytes. A message that arrived in one piece is a view of the receive
+   * Exactly the next `size` bytes: a view of the receive buffer where they lie in one chunk, valid for as long as it is
+   * held, and pinning that buffer for that time. Nothing is allocated before it comes. The parts of a text are bytes
+   * of UTF-8.
+   *
+   * @example
+   * ```ts
+   * for (let head = await message.read(4); head !== null; head = await message.read(4)) {
+   *   await peer.sendStream(message.chunks(head.readUInt32BE()));
+   * }
+   * ```
+   * @param size - an integer from 0 to `maxMessageSize`
+   * @returns null when the message is over before the first of them
+   * @throws RangeError for any other size, TypeError while another part is read, or after {@link text} and its like.
+   * Rejects with ERR_UNEXPECTED_END when the message is over before the last of them; so does what is read after that
+   */
+  read(size: number): Promise<Buffer | null> {
+    return this.#readPart(size, this.#body.maxCollected, readPart);
+  }
+
+  /**
+   * The next `size` bytes, chunk by chunk as by iteration: however many they are, memory does not depend on it. Leaving
+   * them early leaves the rest of them unread. They count from the call on: nothing else can be read of the message
+   * until they have come or are left.
+   *
+   * @example
+   * ```ts
+   * for await (const chunk of message.chunks(1_000_000)) file.write(chunk);
+   * const rest = await message.bytes();
+   * ```
+   * @param size - an integer from 0 to `Number.MAX_SAFE_INTEGER`
+   * @throws RangeError for any other size, TypeError as {@link read}. The iteration throws ERR_UNEXPECTED_END when the
+   * message is over before the last of them
+   */
+  chunks(size: number): AsyncIterableIterator<Buffer> {
+    checkCount(size, Number.MAX_SAFE_INTEGER);
+    this.#usePart();
+    return chunksOfPart(this.#body, size);
+  }
+
+  /**
+   * Drops the next `size` bytes as they come.
+   *
+   * @example
+   * ```ts
+   * await message.skip(16);
+   * const rest = await message.bytes();
+   * ```
+   * @param size - an integer from 0 to `Number.MAX_SAFE_INTEGER`
+   * @throws RangeError and TypeError as {@link read}. Rejects with ERR_UNEXPECTED_END when the message is over before the
+   * last of them
+   */
+  skip(size: number): Promise<void> {
+    return this.#readPart(size, Number.MAX_SAFE_INTEGER, skipPart);
+  }
+
+  /**
+   * The whole message as a string, at most `maxMessageSize` bytes; a larger one fails the connection with 1009. Rejects
+   * with a TypeError when parts of the message were read: the rest of a text may begin within a character.
+   */
+  text(): Promise<string> {
+    return this.#read(() => this.#body.collectText(), true);
+  }
+
+  /** {@link text} parsed as JSON. Rejects with a SyntaxError if it is none. */
+  json(): Promise<unknown> {
+    return this.#read(() => this.#body.collectText().then((text): unknown => JSON.parse(text)), true);
+  }
+
+  /**
+   * What is unread of the message, at most `maxMessageSize` bytes. A message that arrived in one piece is a view of the receive
    * buffer: valid for as long as it is held, and pinning that buffer for that time.
    */
   bytes(): Promise<Uint8Array> {
     return this.#read(() => this.#body.collect());
   }
 
-  /** The whole message in an ArrayBuffer of its own, at most `maxMessageSize` bytes. */
+  /** What is unread of the message in an ArrayBuffer of its own, at most `maxMessageSize` bytes. */
   arrayBuffer(): Promise<ArrayBuffer> {
     return this.#read(() =>
       this.#body
@@ -66,7 +131,7 @@ export class MessageReader {
     );
   }
 
-  /** The chunks as a web stream; cancelling it drops the rest of the message. */
+  /** The chunks that are unread as a web stream; cancelling it drops the rest of the message. */
   stream(): ReadableStream<Uint8Array> {
     const chunks = this[Symbol.asyncIterator]();
     return new ReadableStream<Uint8Array>(
@@ -84,7 +149,7 @@ export class MessageReader {
 
   /**
    * Drops what is unread of the message: an iteration, and a method that waits, rejects with ERR_CONSUMPTION. A
-   * message that is dropped without being iterated over fails the connection with 1009 when it is over
+   * message that is dropped without being begun fails the connection with 1009 when it is over
    * `maxMessageSize`.
    */
   cancel(): void {
@@ -93,7 +158,7 @@ export class MessageReader {
   }
 
   /**
-   * The chunks of the message as they come, of any size but 0. Each is a view of a receive buffer, valid for as
+   * The chunks of the message, or of what is unread of it, as they come, of any size but 0. Each is a view of a receive buffer, valid for as
    * long as it is held, and pinning that buffer for that time. The next one is not received before the last is
    * taken: a slow reader slows the sender down through the TCP window. Leaving the loop drops the rest.
    */
@@ -117,8 +182,10 @@ export class MessageReader {
     };
   }
 
-  #read<T>(collect: () => Promise<T>): Promise<T> {
+  #read<T>(collect: () => Promise<T>, whole = false): Promise<T> {
     try {
+      if (whole && this.#inParts)
+        throw new TypeError('Tried to read a message as text or JSON after parts of it: use bytes()');
       this.#use();
     } catch (error) {
       return Promise.reject(error);
@@ -126,9 +193,33 @@ export class MessageReader {
     return handled(collect());
   }
 
+  #readPart<T>(
+    size: number,
+    most: number,
+    read: (body: MessageBody, size: number) => Promise<T>,
+  ): Promise<T> {
+    try {
+      checkCount(size, most);
+      this.#usePart();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return handled(read(this.#body, size));
+  }
+
   #use(): void {
-    if (this.#used) throw new TypeError('Tried to read the body of a message twice');
+    this.#checkUse();
     this.#used = true;
     this.#body.begin();
+  }
+
+  #usePart(): void {
+    this.#checkUse();
+    this.#inParts = true;
+  }
+
+  #checkUse(): void {
+    if (this.#used) throw new TypeError('Tried to read the body of a message twice');
+    if (this.#body.inPart) throw new TypeError('Tried to read a message while a part of it is being read');
   }
 }

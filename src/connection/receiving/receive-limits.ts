@@ -5,7 +5,11 @@
  *     consumed by 'message' events            maxMessageSize, V8's longest string    maxMessageSize
  *     collected by text(), bytes() ...        maxMessageSize, V8's longest string    maxMessageSize
  *     dropped without being begun             maxMessageSize                         maxMessageSize
- *     iterated over, or not begun             maxStreamSize                          maxStreamSize
+ *     iterated over, read in parts, or not    maxStreamSize                          maxStreamSize
+ *         begun
+ *
+ * Of a message that was read in parts first, what is left counts as collected. A part that is collected, by `read()`, is
+ * as large as its caller says, `maxMessageSize` at most.
  *
  * `Endpoint.checkSize()` compares with them, wherever a size becomes known. What is discarded as the connection closes
  * is neither decoded nor limited.
@@ -34,18 +38,24 @@ export class ReceiveLimits {
     endpoint.maxMessageSize = endpoint.maxTextSize = options.maxStreamSize;
   }
 
-  /** The current message, and all from here on, are collected in memory; the error when it is over the limit. */
-  collect(): ProtocolError | null {
-    const most = this.#maxCollected;
-    return this.#check(() => this.#life.endpoint.limit(most, Math.min(most, constants.MAX_STRING_LENGTH)));
+  /**
+   * The current message, of which `taken` bytes were read before, and all from here on, are collected in memory; the
+   * error when it is over the limit.
+   */
+  collect(taken = 0): ProtocolError | null {
+    const most = this.maxCollected + taken;
+    return this.#check(() =>
+      this.#life.endpoint.limit(most, Math.min(most, constants.MAX_STRING_LENGTH + taken)),
+    );
   }
 
   /** A message that was received whole is collected in memory; the error when its `size` is over the limit. */
   collectReceived(size: number): ProtocolError | null {
-    return this.#check(() => this.#life.endpoint.checkSize(size, this.#maxCollected));
+    return this.#check(() => this.#life.endpoint.checkSize(size, this.maxCollected));
   }
 
-  get #maxCollected(): number {
+  /** Most bytes that are collected in memory. */
+  get maxCollected(): number {
     return Math.min(this.#life.options.maxMessageSize, constants.MAX_LENGTH);
   }
 
