@@ -6,12 +6,15 @@
 export { connect } from './client/connect.js';
 export type { ConnectOptions } from './client/options.js';
 export type {
+  ClosingOptions,
   ConnectionEvents,
   ConnectionInit,
   ConnectionStats,
+  DrainedOptions,
   PingOptions,
   SendOptions,
   SendStreamOptions,
+  WriteOptions,
 } from './connection/connection-types.js';
 export {
   type ConnectionOptions,

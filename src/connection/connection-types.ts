@@ -83,3 +83,24 @@ export interface PingOptions {
   readonly timeout?: number;
   readonly signal?: AbortSignal;
 }
+
+/** Options of `write()` of a writer. */
+export interface WriteOptions {
+  /** Aborts the message while the fragment waits to be flushed. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of `drained()`. */
+export interface DrainedOptions {
+  /** Ends the wait; what was sent is sent all the same. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of `close()` of a connection. */
+export interface ClosingOptions {
+  /**
+   * Whether messages are delivered until the peer's Close frame comes, for `closeTimeout` at most. Default false: they
+   * are discarded.
+   */
+  readonly receive?: boolean;
+}

@@ -3,14 +3,15 @@
  * and the trace of these events.
  *
  *     OPEN      messages are sent and delivered
- *     CLOSING   close() was called: the Close frame is queued or sent, the peer's has not been read
+ *     CLOSING   close() was called: the Close frame is queued or sent, the peer's has not been read; messages are
+ *               discarded, or delivered if `receive` was set
  *     ANSWERED  the peer's Close frame was read, and ours is sent: TCP is being closed (§7.1.1)
  *     FAILING   this side failed the connection (§7.1.7): its Close frame is the last thing sent
  *     ENDING    TCP is closed, or destroyed: nothing is sent; what was read is still delivered
  *     CLOSED    the end is reported
  *
  *     event            OPEN         CLOSING        ANSWERED    FAILING     ENDING                    CLOSED
- *     close()          CLOSING      -              -           -           discard                   -
+ *     close()          CLOSING      discard        -           -           discard                   -
  *     terminate()      ENDING, stop ENDING, stop   ENDING, stop ENDING, stop stop                    -
  *     peerClose        ANSWERED     ANSWERED       x           x           code is noted             x
  *     failure          FAILING      FAILING        -           -           stop                      -
@@ -21,11 +22,13 @@
  *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
  *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             -
  *     lost             ENDING       ENDING         ENDING      ENDING      -                         -
- *     deadline         x            ENDING         ENDING      ENDING      discard, unless awaited;  x
- *                                                                          as socketClosed, if not yet
+ *     deadline         x            ENDING,        ENDING      ENDING      discard, unless awaited;  x
+ *                                   discard,                               as socketClosed, if not yet
+ *                                   unless awaited
  *     consumerLeft     -            -              -           -           deadline                  -
  *
- * `-` is ignored, `x` cannot happen. "stop" drops what was read. `inputHandled` comes after FIN, or after the socket
+ * `-` is ignored, `x` cannot happen. "stop" drops what was read. "discard" drops what was read and what still comes;
+ * close() does so in CLOSING at once, and with `receive` in no state. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is that of `closing-deadline.ts`; in ENDING, `closeTimeout` after the socket
  * was closed, or should have been. `writerAborted`: of a message that has begun. After the end of the input, `failure`

@@ -71,15 +71,15 @@ export class Lifecycle {
 
   // Calls of the application
 
-  /** Begins the closing handshake after all that was sent before. */
-  close(code: number, reason: string): Promise<CloseInfo> {
+  /** Begins the closing handshake after all that was sent before; what comes is discarded, unless it `receive`s. */
+  close(code: number, reason: string, receive = false): Promise<CloseInfo> {
     this.#trace('close');
     if (this.state === Life.Open) {
       this.#leaveOpen(Life.Closing);
       const error = this.reason.begin(code, reason);
       this.sender.close(error, () => this.endpoint.sendClose(code, reason));
-      this.receiver.discard();
-    } else if (this.state === Life.Ending) this.receiver.discard();
+    }
+    if (!receive && (this.state === Life.Closing || this.state === Life.Ending)) this.receiver.discard();
     return this.reason.closed;
   }
 
@@ -215,9 +215,15 @@ export class Lifecycle {
 
   #onDeadline(): void {
     this.#trace('deadline');
-    if (this.state !== Life.Ending) this.#end();
+    if (this.state < Life.Ending) this.#onCloseTimeout();
     else if (!this.transport.gone) this.onSocketClosed();
     else if (!this.receiver.awaited) this.receiver.discard();
+  }
+
+  #onCloseTimeout(): void {
+    // Nothing asks for what close() was to receive: it may be the peer's Close frame that is behind it
+    if (this.state === Life.Closing && !this.receiver.awaited) this.receiver.discard();
+    if (this.state < Life.Ending) this.#end();
   }
 
   #setDeadline(): void {

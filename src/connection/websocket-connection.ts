@@ -10,7 +10,14 @@ import type { CloseInfo } from '../protocol/closing-handshake.js';
 import { Opcode } from '../protocol/opcode.js';
 import { PreparedMessage } from '../protocol/prepared-message.js';
 import { ConnectionProperties, setLifeOf } from './connection-properties.js';
-import type { ConnectionInit, PingOptions, SendOptions, SendStreamOptions } from './connection-types.js';
+import type {
+  ClosingOptions,
+  ConnectionInit,
+  DrainedOptions,
+  PingOptions,
+  SendOptions,
+  SendStreamOptions,
+} from './connection-types.js';
 import { handled } from './handled.js';
 import { Life } from './life.js';
 import { Lifecycle } from './lifecycle.js';
@@ -133,23 +140,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
 
   /** All messages until a clean close; throws when the connection ends otherwise. */
   [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {
-    const { inbox } = this.#life.receiver;
-    return {
-      next(): Promise<IteratorResult<MessageReader, undefined>> {
-        return handled(
-          inbox
-            .receive(undefined, this)
-            .then((value) => (value === null ? { done: true, value: undefined } : { done: false, value })),
-        );
-      },
-      async return(): Promise<IteratorResult<MessageReader, undefined>> {
-        inbox.leave(this);
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {
-        return this;
-      },
-    };
+    return this.#life.receiver.inbox.messages();
   }
 
   /**
@@ -198,24 +189,57 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     this.#life.receiver.pause(false);
   }
 
-  /** Resolves once everything sent has left for the kernel's buffers; rejects when the connection ends first. */
-  drained(): Promise<void> {
-    return this.#life.sender.drained();
+  /**
+   * Resolves once everything sent has left for the kernel's buffers; rejects when the connection ends first, or with
+   * `signal.reason` when the signal aborts.
+   *
+   * @example
+   * ```ts
+   * if (!ws.send(row)) await ws.drained({ signal: AbortSignal.timeout(5_000) });
+   * ```
+   */
+  drained(options?: DrainedOptions): Promise<void> {
+    if (options === undefined) return this.#life.sender.drained();
+    try {
+      checkOptions('drained()', options);
+      checkSignal(options.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { signal } = options;
+    return signal?.aborted ? handled(Promise.reject(signal.reason)) : this.#life.sender.drained(signal);
   }
 
   /**
    * Closes the connection by the closing handshake (RFC 6455 §7.1.2): sends a Close frame after all messages
    * sent before, waits for the peer's, and for the end of the TCP connection. The socket is destroyed `closeTimeout`
-   * after the Close frame has left, or as soon as nothing moves for that long before. What the peer still sends is
-   * read and dropped. A writer's message that was not ended is cut off, and the messages queued after it are dropped.
+   * after the Close frame has left, or as soon as nothing moves for that long before. A writer's message that was not
+   * ended is cut off, and the messages queued after it are dropped.
    *
+   * What the peer still sends is read and dropped, unless `receive` is set: then its messages are delivered until its
+   * Close frame comes. What was read when `closeTimeout` has passed is still delivered, however slow the consumer; a
+   * `close()` without `receive`, or `terminate()`, drops it.
+   *
+   * @example
+   * ```ts
+   * void ws.close(1000, 'bye', { receive: true });
+   * for await (const message of ws) console.log(await message.text());   // those that were on their way
+   * ```
    * @param code - 1000 by default; 1000-1003, 1007-1014 or 3000-4999 (§7.4)
    * @param reason - at most 123 bytes of UTF-8
    * @returns how the connection ended; rejects with a RangeError or TypeError, nothing sent, for a wrong argument
    */
-  async close(code: number = CloseCode.NormalClosure, reason = ''): Promise<CloseInfo> {
+  async close(
+    code: number = CloseCode.NormalClosure,
+    reason = '',
+    options: ClosingOptions = {},
+  ): Promise<CloseInfo> {
     closeBody(code, reason);
-    return this.#life.close(code, reason);
+    checkOptions('close()', options);
+    const { receive = false } = options;
+    if (typeof receive !== 'boolean')
+      throw new TypeError(`Option receive is not a boolean: ${String(receive)}`);
+    return this.#life.close(code, reason, receive);
   }
 
   /** How the connection ended, whoever ended it; never rejects. */

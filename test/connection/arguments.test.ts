@@ -38,6 +38,10 @@ describe.each(roles)('a %s', (role) => {
       await expect(ws.ping('', options)).rejects.toEqual(named('ping()'));
       await expect(ws.sendStream(['a'], options)).rejects.toEqual(named('sendStream()'));
       await expect(ws.receive(options)).rejects.toEqual(named('receive()'));
+      await expect(ws.drained(options)).rejects.toEqual(named('drained()'));
+      await expect(ws.close(1000, '', options)).rejects.toEqual(named('close()'));
+      const writer = ws.createWriter('text');
+      await expect(writer.write('a', options)).rejects.toEqual(named('write()'));
       await turns();
       expect([ws.state, stream.writes]).toEqual(['open', 0]);
       ws.terminate();

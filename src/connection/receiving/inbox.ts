@@ -9,6 +9,7 @@ import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
 import { Opcode } from '../../protocol/opcode.js';
 import { onAbort } from '../abort.js';
+import { handled } from '../handled.js';
 import { MessageBody } from './message-body.js';
 import { MessageReader } from './message-reader.js';
 import type { Receiver } from './receiver.js';
@@ -65,6 +66,27 @@ export class Inbox {
     // Before the caller goes on: until then, it may have a message that it does not know of
     promise.then(this.#settled, this.#settled);
     return promise;
+  }
+
+  /** All messages until a clean close. */
+  messages(): AsyncIterableIterator<MessageReader> {
+    const inbox = this;
+    return {
+      next(): Promise<IteratorResult<MessageReader, undefined>> {
+        return handled(
+          inbox
+            .receive(undefined, this)
+            .then((value) => (value === null ? { done: true, value: undefined } : { done: false, value })),
+        );
+      },
+      async return(): Promise<IteratorResult<MessageReader, undefined>> {
+        inbox.leave(this);
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator](): AsyncIterableIterator<MessageReader> {
+        return this;
+      },
+    };
   }
 
   /**

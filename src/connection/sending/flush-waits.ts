@@ -5,6 +5,7 @@
  *
  * What is sent meanwhile is not waited for: a peer that has us answer Pings without end would hold them for ever.
  */
+import { onAbort } from '../abort.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { nextTurn } from './output-turns.js';
 
@@ -24,9 +25,10 @@ interface Waiter {
 export class FlushWaits {
   /** A `send()` returned false, so that 'drain' is due. */
   #drain: Waiter | null = null;
-  #queued: Waiter[] = [];
-  #given: Waiter[] = [];
-  #flushed: Waiter[] = [];
+  // Many may share a signal, and are removed together
+  #queued: Set<Waiter> = new Set();
+  #given: Set<Waiter> = new Set();
+  #flushed: Set<Waiter> = new Set();
   #turn: Promise<void> | null = null;
   readonly #life: Lifecycle;
 
@@ -36,7 +38,7 @@ export class FlushWaits {
 
   /** How many wait. */
   get count(): number {
-    return this.#queued.length + this.#given.length + this.#flushed.length;
+    return this.#queued.size + this.#given.size + this.#flushed.size;
   }
 
   /** Resolves in a later turn of the event loop; one promise for all calls that are made before. */
@@ -47,9 +49,30 @@ export class FlushWaits {
     return this.#turn;
   }
 
-  /** Resolves once all frames that were sent are flushed; with `all`, all messages. */
-  wait(all: boolean): Promise<void> {
-    return new Promise((resolve, reject) => this.#queued.push({ resolve, reject, all, given: false }));
+  /** Resolves once all frames that were sent are flushed; with `all`, all messages. The signal ends only the wait. */
+  wait(all: boolean, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter =
+        signal === undefined
+          ? { resolve, reject, all, given: false }
+          : {
+              resolve(): void {
+                stop();
+                resolve();
+              },
+              reject(error): void {
+                stop();
+                reject(error);
+              },
+              all,
+              given: false,
+            };
+      this.#queued.add(waiter);
+      const stop = onAbort(signal, (reason) => {
+        for (const waiters of [this.#queued, this.#given, this.#flushed]) waiters.delete(waiter);
+        reject(reason);
+      });
+    });
   }
 
   /** 'drain' is due. */
@@ -67,7 +90,7 @@ export class FlushWaits {
       given: false,
     };
     this.#drain = drain;
-    this.#queued.push(drain);
+    this.#queued.add(drain);
   }
 
   #onDrained(drain: Waiter): void {
@@ -81,37 +104,37 @@ export class FlushWaits {
   /** The transport has all frames, and if `all`, no message waits for its turn. */
   given(all: boolean): void {
     const queued = this.#queued;
-    if (queued.length === 0) return;
-    this.#queued = [];
+    if (queued.size === 0) return;
+    this.#queued = new Set();
     for (const waiter of queued) {
       waiter.given = all || !waiter.all;
-      (waiter.given ? this.#given : this.#queued).push(waiter);
+      (waiter.given ? this.#given : this.#queued).add(waiter);
     }
   }
 
   /** What the transport had is flushed. */
   flushed(): void {
     const given = this.#given;
-    if (given.length === 0) return;
-    this.#given = [];
-    const waits = this.#flushed.length > 0;
-    for (const waiter of given) if (waiter.all) this.#flushed.push(waiter);
-    if (!waits && this.#flushed.length > 0) void nextTurn().then(() => this.#tell());
+    if (given.size === 0) return;
+    this.#given = new Set();
+    const waits = this.#flushed.size > 0;
+    for (const waiter of given) if (waiter.all) this.#flushed.add(waiter);
+    if (!waits && this.#flushed.size > 0) void nextTurn().then(() => this.#tell());
     for (const waiter of given) if (!waiter.all) waiter.resolve();
   }
 
   /** Messages were dropped. */
   reject(error: Error): void {
     const waiters = [...this.#flushed, ...this.#given, ...this.#queued];
-    this.#flushed = [];
-    this.#given = [];
-    this.#queued = [];
+    this.#flushed = new Set();
+    this.#given = new Set();
+    this.#queued = new Set();
     for (const waiter of waiters) waiter.reject(error);
   }
 
   #tell(): void {
     const flushed = this.#flushed;
-    this.#flushed = [];
+    this.#flushed = new Set();
     for (const waiter of flushed) waiter.resolve();
   }
 }

@@ -1,6 +1,9 @@
 /** A message sent piece by piece, as fragments, RFC 6455 §5.4. */
+import { checkOptions, checkSignal } from '../../options.js';
 import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
+import { onAbort } from '../abort.js';
+import type { WriteOptions } from '../connection-types.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
 import { unchanged } from '../written-memory.js';
@@ -69,9 +72,27 @@ export class MessageWriter implements TurnHolder {
    * Text may be given as strings or as bytes of UTF-8, cut anywhere. Bytes that are not UTF-8 reject with a
    * TypeError and abort the message as {@link abort} does. Rejects with a `ConnectionClosedError` when the
    * connection ends, with a TypeError after `end()`.
+   *
+   * A signal that aborts in front of that aborts the message, as {@link abort} does: of a fragment that is being sent
+   * nothing can be taken back. Once `end()` was called the message is complete, whatever the signal does.
+   *
+   * @example
+   * ```ts
+   * await writer.write(chunk, { signal: AbortSignal.timeout(5_000) });
+   * ```
    */
-  write(chunk: string | BytesLike): Promise<void> {
-    return this.#step(chunk, false);
+  write(chunk: string | BytesLike, options?: WriteOptions): Promise<void> {
+    if (options === undefined) return this.#step(chunk, false);
+    try {
+      checkOptions('write()', options);
+      checkSignal(options.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const stop = onAbort(options.signal, (reason) => this.abort(reason));
+    const step = this.#step(chunk, false);
+    step.then(stop, stop);
+    return step;
   }
 
   /** Sends the last fragment, empty without a chunk, after which queued messages follow. */

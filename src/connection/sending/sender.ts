@@ -205,14 +205,14 @@ export class Sender {
   }
 
   /** Resolves once everything is flushed that was sent before; it loses the connection when too many calls wait. */
-  drained(): Promise<void> {
+  drained(signal?: AbortSignal): Promise<void> {
     if (this.#life.isOpen && this.amount === 0 && this.#nothingQueued)
       return outputSpent(0) ? this.#flushWaits.turn() : Promise.resolve();
     const waiting = this.#waits === null ? 0 : this.#waits.count;
     if (!this.#life.isOpen || !affords(this.#life, waiting * WAITER_COST))
       return handled(Promise.reject(this.#life.reason.error));
     this.schedule();
-    return handled(this.#flushWaits.wait(true));
+    return handled(this.#flushWaits.wait(true, signal));
   }
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
