@@ -370,34 +370,56 @@ describe.each(roles)('§6.2 a %s', (role) => {
     feed.push(Buffer.concat(peer.take()));
     const message = (await waiting)!;
     expect(await message.read(4)).toEqual(bytesOf(4));
-    const next = ws.receive();
     void peer.send(Opcode.Binary, Buffer.alloc(0), true);
     void peer.send(Opcode.Text, 'next', true);
     feed.push(Buffer.concat(peer.take()));
-    expect(await (await next)?.text()).toBe('next');
+    await turns(1);
+    const next = await ws.receive();
     expect(await message.read(1)).toBeNull();
+    expect(await next?.text()).toBe('next');
     ws.terminate();
     await ws.closed;
   });
 
-  test('receive() waits for a message that is begun, until the rest is read or cancelled', async () => {
+  test('receive() between two parts discards the rest: a handler that failed there holds up nothing', async () => {
     const { ws, feed, peer } = fed(role);
-    for (const leave of ['read', 'cancel'] as const) {
+    const got: string[] = [];
+    const kept: MessageReader[] = [];
+    const consuming = (async () => {
+      for await (const message of ws) {
+        const kind = await message.read(1);
+        if (String(kind) === 'x') kept.push(message);
+        else got.push(Buffer.from(await message.bytes()).toString());
+      }
+    })();
+    for (const text of ['xdropped', '-first', 'x', 'xdropped', '-second'])
+      feed.push(fragments(peer, [Buffer.from(text)]));
+    await turns(5);
+    expect(got).toEqual(['first', 'second']);
+    await expect(kept[0]!.read(1)).rejects.toEqual(CONSUMPTION);
+    await expect(kept[0]!.bytes()).rejects.toThrow('receive() was called between two parts of it');
+    expect(await kept[1]!.read(1)).toBeNull();
+    ws.terminate();
+    await expect(consuming).rejects.toMatchObject({ code: 1006 });
+    await ws.closed;
+  });
+
+  test('receive() waits for a part that is being read, and for an iteration over what is left', async () => {
+    const { ws, feed, peer } = fed(role);
+    for (const rest of [false, true]) {
       const waiting = ws.receive();
-      feed.push(fragments(peer, [bytesOf(10)]));
-      feed.push(fragments(peer, [Buffer.from('next')], Opcode.Text));
+      void peer.send(Opcode.Binary, bytesOf(3), false);
+      feed.push(Buffer.concat(peer.take()));
       const message = (await waiting)!;
-      await message.skip(4);
-      let came = false;
+      if (rest) await message.skip(2);
+      const reading = rest ? collect(message) : message.read(6);
       const next = ws.receive();
-      void next.then(() => {
-        came = true;
-      });
       await turns(2);
-      expect(came).toBe(false);
-      if (leave === 'read') expect(await message.read(6)).toEqual(bytesOf(10).subarray(4));
-      else message.cancel();
+      feed.push(fragments(peer, [bytesOf(7)]));
+      feed.push(fragments(peer, [Buffer.from('next')], Opcode.Text));
+      expect(await reading).toHaveLength(rest ? 8 : 6);
       expect(await (await next)?.text()).toBe('next');
+      if (!rest) await expect(message.read(1)).rejects.toEqual(CONSUMPTION);
     }
     ws.terminate();
     await ws.closed;

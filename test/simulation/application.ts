@@ -42,7 +42,7 @@ export class Application {
     this.#world.trace(this.end, operation.op);
     this.end.aborts ||=
       ['abortWriter', 'sendStream', 'throw'].includes(operation.op) ||
-      (operation.op === 'write' && operation.broken === true) ||
+      (operation.op === 'write' && (operation.broken === true || (operation.abort ?? -1) >= 0)) ||
       (operation.op === 'send' && operation.carrier === 'broken blob');
     switch (operation.op) {
       case 'send':
@@ -72,7 +72,7 @@ export class Application {
         this.#guard('pong', () => this.ws.pong('p'));
         break;
       case 'drained':
-        this.#call('drained', () => this.ws.drained(), operation.awaited);
+        this.#drained(operation);
         break;
       case 'receive':
         this.#receive(operation);
@@ -89,7 +89,7 @@ export class Application {
         this.#resume();
         break;
       case 'close':
-        this.close(operation.code, operation.awaited);
+        this.close(operation.code, operation.awaited, operation.receive);
         break;
       case 'terminate':
         this.terminate();
@@ -98,18 +98,26 @@ export class Application {
         this.#look();
         break;
       case 'throw':
+        // As a rejection it closes the connection: what was to be received is discarded
+        if (this.end.receivesSince < Number.POSITIVE_INFINITY) this.end.closedAt ??= this.end.received.length;
         throw new OwnError('thrown by the application');
     }
   }
 
-  close(code: number, awaited: boolean): void {
+  close(code: number, awaited: boolean, receives = false): void {
     const { end, ws } = this;
+    const receive = receives && this.#world.parts;
     end.lifeCycle.on('close()');
     const reason = `by ${end.name}`;
     if (ws.state === 'open' && end.closedAt === null) end.sayGoodbye(reason);
-    end.closedAt ??= end.received.length;
-    end.paused = false;
-    const closing = this.#try('close', () => ws.close(code, reason));
+    if (receive) end.receivesSince = Math.min(end.receivesSince, this.#world.clock.now);
+    else {
+      end.closedAt ??= end.received.length;
+      end.paused = false;
+    }
+    const closing = this.#try('close', () =>
+      receive ? ws.close(code, reason, { receive }) : ws.close(code, reason),
+    );
     const own = (error: unknown): boolean => error instanceof OwnError;
     if (closing !== undefined) this.#world.promises.track('close', closing, awaited, own);
   }
@@ -203,9 +211,16 @@ export class Application {
     const broken = message.fate === 'aborted';
     const lawful = (error: unknown): boolean =>
       isLawful(error) || isInvalidState(error) || (broken && error instanceof TypeError);
-    const call = (): Promise<void> => (operation.op === 'write' ? writer.write(chunk!) : writer.end());
+    const options = this.#signal(operation.op === 'write' ? (operation.abort ?? -1) : -1);
+    const call = (): Promise<void> =>
+      operation.op === 'write' ? writer.write(chunk!, options) : writer.end();
     const promise = this.#try(name, call);
     if (promise === undefined) return;
+    if (options.signal !== undefined) {
+      promise.catch((error: unknown) => {
+        if (error instanceof OwnError && message.fate === 'open') message.fate = 'aborted';
+      });
+    }
     if (operation.awaited && operation.op === 'endWriter') {
       promise.then(
         () => {
@@ -216,6 +231,11 @@ export class Application {
     }
     this.#world.promises.track(`writer.${name}`, promise, operation.awaited, lawful, this.end);
     this.#checkAmount();
+  }
+
+  #drained({ abort = -1, awaited }: OpOf<'drained'>): void {
+    const { signal } = this.#signal(abort);
+    this.#call('drained', () => this.ws.drained(signal === undefined ? undefined : { signal }), awaited);
   }
 
   #abortWriter(): void {

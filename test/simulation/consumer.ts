@@ -20,12 +20,16 @@ export function consume(world: World, end: End, ws: WebSocketConnection): void {
 }
 
 function arrive(world: World, end: End): void {
-  if (!end.consuming) end.lifeCycle.on('consumer arrives');
+  if (!end.consuming) {
+    end.lifeCycle.on('consumer arrives');
+    // What close() was to receive has been discarded by now
+    if (world.clock.now - end.receivesSince >= end.plan.options.closeTimeout) end.left = true;
+  }
   end.consuming = true;
   if (end.socket === null || (end.info === null && (end.socket.goneAt === null || end.paused))) return;
   // What was unread has been discarded by now, unless the end came too early
-  const since = world.clock.now - (end.socket.goneAt ?? 0);
-  if (since >= end.plan.options.closeTimeout) end.left = true;
+  const { closeTimeout } = end.plan.options;
+  if (world.clock.now - (end.socket.goneAt ?? 0) >= closeTimeout) end.left = true;
 }
 
 /** Adds a listener for messages. */
@@ -151,8 +155,9 @@ function checkEnd(world: World, end: End, api: string, error: unknown): void {
 /** Reads a message as the plan says. */
 export async function take(world: World, end: End, message: MessageReader, how?: ReadMethod): Promise<void> {
   const { read: first, readNext = first } = end.plan.consumer;
-  const method = how ?? (end.received.length % 2 === 0 ? first : readNext);
-  const limited = method === 'whole' || method === 'bytes' || method === 'ignore' || method === 'cancel';
+  const planned = how ?? (end.received.length % 2 === 0 ? first : readNext);
+  const method = world.parts || (planned !== 'parts' && planned !== 'skip') ? planned : 'chunks';
+  const limited = ['whole', 'bytes', 'ignore', 'cancel', 'skip'].includes(method);
   const slot: Received = { type: message.type, data: null, part: null, limited };
   end.received.push(slot);
   let late = end.info !== null;
@@ -172,7 +177,10 @@ export async function take(world: World, end: End, message: MessageReader, how?:
   } catch (error) {
     world.trace(end, `read ${method} ${signatureOf(error)}`);
     const discarded = (error as { code?: unknown }).code === 'ERR_CONSUMPTION';
-    if (slot.interrupted && (discarded || !isLawful(error))) world.report('receive', ENDED, String(error));
+    // Between two parts of a message nothing reads it
+    const inParts = method === 'parts' || method === 'skip';
+    if (slot.interrupted && ((discarded && !inParts) || !isLawful(error)))
+      world.report('receive', ENDED, String(error));
     else if (!isLawful(error)) {
       world.report('rejected', `reading with ${signatureOf(error)}`, String(error));
     }
@@ -218,6 +226,10 @@ async function read(
     const bytes = method === 'whole' ? await message.bytes() : new Uint8Array(await message.arrayBuffer());
     return text ? Buffer.from(bytes).toString() : bytes;
   }
+  if (method === 'parts' || method === 'skip') {
+    const all = await readInParts(message, method, slot, onChunk);
+    return text ? (all?.toString() ?? null) : all;
+  }
   const chunks: Uint8Array[] = [];
   const source = method === 'stream' ? (message.stream() as AsyncIterable<Uint8Array>) : message;
   for await (const chunk of source) {
@@ -230,4 +242,52 @@ async function read(
   }
   const bytes = Buffer.concat(chunks);
   return text ? bytes.toString() : bytes;
+}
+
+/** Reads a message part by part, and then what is left; null when bytes of it were skipped, or when it was too short. */
+async function readInParts(
+  message: MessageReader,
+  method: 'parts' | 'skip',
+  slot: Received,
+  onChunk: () => Promise<void> | undefined,
+): Promise<Buffer | null> {
+  const got: Buffer[] = [];
+  let size = 0;
+  const keep = async (part: Uint8Array): Promise<void> => {
+    got.push(Buffer.from(part));
+    size += part.length;
+    await onChunk();
+  };
+  let asked = 0;
+  try {
+    asked = 3;
+    const head = await message.read(3);
+    if (head === null) return method === 'parts' ? Buffer.alloc(0) : null;
+    await keep(head);
+    if (method === 'skip') {
+      asked = 1003;
+      await message.skip(1000);
+      const data = await message.bytes();
+      slot.tail = { data: Buffer.from(data), skipped: 1000 };
+      slot.part = Buffer.concat(got);
+      return null;
+    }
+    asked = size + 40;
+    for await (const chunk of message.chunks(40)) await keep(chunk);
+    asked = size + 900;
+    const one = await message.read(900);
+    if (one !== null) await keep(one);
+    asked = size + 1;
+    for await (const chunk of message.chunks(one === null ? 0 : 5000)) {
+      await keep(chunk);
+      break;
+    }
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_UNEXPECTED_END') throw error;
+    slot.short = asked;
+    slot.part = Buffer.concat(got);
+    return null;
+  }
+  for await (const chunk of message) await keep(chunk);
+  return Buffer.concat(got);
 }

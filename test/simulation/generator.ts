@@ -53,6 +53,7 @@ const message: Arbitrary<MessagePlan> = fc.record({
 
 const awaited = among(true, true, false);
 const never = mostly(-1, 0, 1, 20, 400, -2);
+const seldom = mostly(-1, -1, -1, -1, 0, 1, 20, 400, -2);
 const code = mostly(1000, 1001, 3000, 4999);
 
 const rawItem: Arbitrary<RawItem> = weighted<RawItem>(
@@ -98,7 +99,7 @@ const talk: Arbitrary<Op> = weighted(
     }),
   ],
   [3, op('createWriter', { type: among('binary', 'text'), stream: mostly(false, true) })],
-  [5, op('write', { size, awaited, broken: mostly(false, false, true) })],
+  [5, op('write', { size, awaited, broken: mostly(false, false, true), abort: seldom })],
   [3, op('endWriter', { awaited })],
   [2, op('abortWriter', {})],
   [
@@ -122,7 +123,7 @@ const talk: Arbitrary<Op> = weighted(
   ],
   [3, op('ping', { awaited, abort: never })],
   [1, op('pong', {})],
-  [1, op('drained', { awaited })],
+  [2, op('drained', { awaited, abort: never })],
   [3, receive],
   [1, op('listen', {})],
   [2, op('pause', {})],
@@ -134,7 +135,7 @@ const talk: Arbitrary<Op> = weighted(
 
 /** What ends a connection. */
 const end: Arbitrary<Op> = weighted(
-  [5, op('close', { code, awaited })],
+  [5, op('close', { code, awaited, receive: mostly(false, true) })],
   [2, op('terminate', {})],
   [1, op('closeServer', { awaited: among(true, false) })],
 );
@@ -183,8 +184,8 @@ const consumer: Arbitrary<ConsumerPlan> = weighted<ConsumerPlan>(
       mode: among('events', 'iterate', 'receive', 'none'),
       late: mostly(-1, 0, 3, 200, 8000),
       pace: mostly(0, 1, 50, 3000),
-      read: mostly('whole', 'bytes', 'chunks', 'stream', 'ignore', 'cancel', 'leave'),
-      readNext: among('whole', 'chunks', 'stream', 'leave'),
+      read: mostly('whole', 'bytes', 'chunks', 'stream', 'ignore', 'cancel', 'leave', 'parts', 'skip'),
+      readNext: among('whole', 'chunks', 'stream', 'leave', 'parts', 'skip'),
       dwell: mostly(0, 0, 10, 7000),
       leaveAfter: mostly(0, 0, 0, 1, 2),
       detached: among(false, true),

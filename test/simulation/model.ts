@@ -35,6 +35,10 @@ export interface Received {
   data: string | Uint8Array | null;
   /** What was read of it, when it was left. */
   part: Uint8Array | null;
+  /** What was read after bytes that were skipped, and how many those were. */
+  tail?: { readonly data: Uint8Array; readonly skipped: number };
+  /** It ended before this many bytes. */
+  short?: number;
   /** `receive()` was called while it was being read: that has to wait. */
   interrupted?: boolean;
   /** `maxMessageSize` applies: it is collected in memory, or dropped without being begun. */
@@ -76,6 +80,8 @@ export class End {
   /** Its application called `close()` while the connection was open. */
   goodbye: Goodbye | null = null;
   terminated = false;
+  /** When it was closed so that messages are still delivered. */
+  receivesSince = Number.POSITIVE_INFINITY;
   /** Messages are consumed: a listener was added, or something is read. */
   consuming = false;
   /** Messages were asked for by `receive()` or iteration: a listener is refused from then on. */
@@ -168,10 +174,11 @@ export class End {
     let unknown = 0;
     /** Messages that were found, though their sender may not have finished them. */
     const doubtful: Sent[] = [];
-    for (const { data, interrupted = false, part, type } of this.received) {
+    for (const message of this.received) {
+      const { data, interrupted = false, part, type } = message;
       if (data === null) {
         unknown++;
-        if (part !== null && !this.#isPart(part, next, unknown)) {
+        if (part !== null && !this.#isPart(message, part, next, unknown)) {
           report('content', 'the part that was read belongs to no message', describe(part));
         }
         continue;
@@ -206,13 +213,15 @@ export class End {
     }
   }
 
-  #isPart(part: Uint8Array, next: number, unknown: number): boolean {
+  #isPart({ short, tail }: Received, part: Uint8Array, next: number, unknown: number): boolean {
     const { sent } = this.peer;
     for (let i = next, whole = 0; i < sent.length && whole <= unknown; i++) {
       const message = sent[i]!;
       if (message.fate === 'whole') whole++;
       const all = bytesOf(message);
-      if (all.subarray(0, part.length).equals(part)) return true;
+      if (!all.subarray(0, part.length).equals(part)) continue;
+      if (short !== undefined && all.length >= short) continue;
+      if (tail === undefined || all.subarray(part.length + tail.skipped).equals(tail.data)) return true;
     }
     return false;
   }

@@ -56,6 +56,8 @@ export type Op =
       readonly awaited: boolean;
       /** It is no UTF-8, where the message is text. */
       readonly broken?: boolean;
+      /** As of `sendStream`; absent for no signal. */
+      readonly abort?: number;
     }
   | { readonly op: 'endWriter'; readonly awaited: boolean }
   | { readonly op: 'abortWriter' }
@@ -72,12 +74,18 @@ export type Op =
     }
   | { readonly op: 'ping'; readonly awaited: boolean; readonly abort: number }
   | { readonly op: 'pong' }
-  | { readonly op: 'drained'; readonly awaited: boolean }
+  | { readonly op: 'drained'; readonly awaited: boolean; readonly abort?: number }
   | { readonly op: 'receive'; readonly awaited: boolean; readonly abort: number }
   | { readonly op: 'listen' }
   | { readonly op: 'pause' }
   | { readonly op: 'resume' }
-  | { readonly op: 'close'; readonly code: number; readonly awaited: boolean }
+  | {
+      readonly op: 'close';
+      readonly code: number;
+      readonly awaited: boolean;
+      /** Messages are delivered until the peer's Close frame. */
+      readonly receive?: boolean;
+    }
   | { readonly op: 'terminate' }
   | { readonly op: 'look' }
   | { readonly op: 'throw' }
@@ -108,7 +116,18 @@ export interface Reaction {
   readonly does: Op;
 }
 
-export type ReadMethod = 'whole' | 'bytes' | 'chunks' | 'stream' | 'ignore' | 'cancel' | 'leave';
+export type ReadMethod =
+  | 'whole'
+  | 'bytes'
+  | 'chunks'
+  | 'stream'
+  | 'ignore'
+  | 'cancel'
+  | 'leave'
+  /** By `read()` and `chunks(n)`, some of which are left, then iterated over. */
+  | 'parts'
+  /** Some bytes are read, some skipped, and the rest is collected. */
+  | 'skip';
 
 /** How an application consumes messages. */
 export interface ConsumerPlan {

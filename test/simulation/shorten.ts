@@ -24,6 +24,7 @@ const simplest: Readonly<Record<string, unknown>> = {
   chunks: 1,
   source: 'generator',
   pipe: false,
+  receive: false,
   stream: false,
   authenticate: -1,
   // Of a burst

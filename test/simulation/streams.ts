@@ -2,7 +2,7 @@
 
 /** A `MessageWriter`, or a stream that is used like one. */
 export interface Writer {
-  write(chunk: string | Buffer): Promise<void>;
+  write(chunk: string | Buffer, options?: { readonly signal?: AbortSignal }): Promise<void>;
   end(): Promise<void>;
   abort(reason: unknown): void;
 }

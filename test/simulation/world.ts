@@ -74,10 +74,13 @@ export class World {
 
   /** The library has properties of connections, and streams of writers: an older one can be simulated as well. */
   readonly complete: boolean;
+  /** Messages are read in parts, and `close()` may receive. */
+  readonly parts: boolean;
 
   constructor(library: Library, clock: VirtualClock, coverage: Coverage, program: Program) {
     this.library = library;
     this.complete = 'stats' in library.WebSocketConnection.prototype;
+    this.parts = 'skip' in library.MessageReader.prototype;
     this.clock = clock;
     this.program = program;
     this.#began = clock.now;

@@ -2,8 +2,9 @@
  * Messages delivered one by one, for `receive()` and iteration: pulled, never pushed.
  *
  *     EMPTY ── receive() waits, data arrives ──▶ CURRENT ── read, cancelled, left, or discarded ──▶ EMPTY
- *                                                   │ receive() again: a message never begun is discarded;
- *                                                   ▼ while one is being read, the call waits
+ *                                                   │ receive() again: a message never begun is discarded, and
+ *                                                   │ one of which no part is being read; while one is being
+ *                                                   ▼ read, the call waits
  */
 import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
@@ -134,6 +135,11 @@ export class Inbox {
     if (!this.#body.offer(endpoint)) return false;
     if (endpoint.last) this.#receiver.limits.next();
     return true;
+  }
+
+  /** A part of the message was read, or left: a call that waits for the next one discards the rest. */
+  onPartEnd(): void {
+    if (this.#waiter !== null) this.#body!.skip();
   }
 
   /** A message that was not received whole never will be. */

@@ -6,7 +6,7 @@
  *       │ └──── read(), chunks(n) ... ▶ PART ── its last byte, left ──▶ BETWEEN ── last chunk ──▶ DONE
  *       │                              ▲ the message ends before: DONE     │
  *       │                              └── another part; any of the above ─┘
- *       └────── the next receive(), in each state cancel() ──▶ DONE: reading it rejects
+ *       └────── the next receive(), also in BETWEEN; in each state cancel() ──▶ DONE: reading it rejects
  */
 import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
@@ -64,7 +64,7 @@ export class MessageBody {
     this.#inPart = false;
     if (this.done) return;
     if (this.ended && this.#chunk === null) this.#finish(null);
-    else this.#receiver.onLeft();
+    else this.#receiver.onPartEnd();
   }
 
   /** A part is left, whose next chunk may be awaited: that is the end of it. */
@@ -201,13 +201,14 @@ export class MessageBody {
     if (!this.ended && unused) this.#receiver.limits.collect();
   }
 
-  /** The next message is asked for: one that is not begun is discarded, and reading it rejects. */
+  /** The next message is asked for: one that is not being read is discarded, and reading it rejects. */
   skip(): void {
-    if (this.#used || this.done) return;
+    if (this.done || (this.#used && !this.between)) return;
+    const when = this.#used ? 'between two parts of it' : 'before it was begun';
     this.cancel(
       new WebSocketError(
         'ERR_CONSUMPTION',
-        'Tried to read a message that was discarded, as receive() was called before it was begun',
+        `Tried to read a message that was discarded, as receive() was called ${when}`,
       ),
     );
   }

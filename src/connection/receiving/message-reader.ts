@@ -11,8 +11,8 @@ export type MessageType = 'text' | 'binary';
  * use rejects with a TypeError. In front of that, {@link read}, {@link chunks} and {@link skip} read parts of it, one
  * after another; two at once reject with a TypeError.
  *
- * A message that is not begun when the next one is asked for is discarded: reading it later rejects with
- * ERR_CONSUMPTION. The next one waits for a message that is begun: read it to its end, or {@link cancel} it.
+ * A message that is not begun when the next one is asked for is discarded, as is the rest of one of which no part is
+ * being read: reading it later rejects with ERR_CONSUMPTION. While it is being read, the next one waits.
  *
  * Reading rejects with a `ProtocolError` when the peer breaks the protocol within the message, and with a
  * `ConnectionClosedError` when the connection ends before the message does.

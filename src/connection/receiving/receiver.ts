@@ -118,6 +118,12 @@ export class Receiver implements Waiting {
     if (this.#inbox!.left && !this.#inbox!.reading) this.#life.onConsumerLeft();
   }
 
+  /** A part of a message was read, or left. */
+  onPartEnd(): void {
+    this.#inbox!.onPartEnd();
+    this.onLeft();
+  }
+
   /** Drops all data from here on; control frames are still handled. */
   discard(): void {
     if (this.#discarding) return;
