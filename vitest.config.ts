@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { timed } from './test/timed.js';
 
 export default defineConfig({
+  // What examples import
+  resolve: { alias: [{ find: /^sluice$/, replacement: join(import.meta.dirname, 'src/index.ts') }] },
   test: {
     pool: 'forks',
     testTimeout: 20_000,
