@@ -1,13 +1,16 @@
 /** Parts of a message: `read()`, `chunks()` and `skip()` over every chunking, and where they are cut off. */
+import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   type ConnectionOptions,
+  connect,
   type Extension,
   type MessageReader,
   permessageDeflate,
   type WebSocketConnection,
+  WebSocketServer,
 } from '../../src/index.js';
 import { Endpoint, Opcode } from '../../src/protocol.js';
 import { record } from '../support/consumers.js';
@@ -587,6 +590,23 @@ describe.each(roles)('§6.2 a %s', (role) => {
       await ws.closed;
     }
   });
+});
+
+test('a peer that sends too little ends its own connection, with 1011: the process, and others, go on', async () => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(server, 'listening');
+  // No listener for `error`
+  server.on('connection', async (ws) => {
+    for await (const message of ws) ws.send((await message.read(4))!, { type: message.type });
+  });
+  const { port } = server.address() as { port: number };
+  const [bad, good] = [await connect(`ws://127.0.0.1:${port}`), await connect(`ws://127.0.0.1:${port}`)];
+  bad.send('123');
+  expect(await bad.closed).toMatchObject({ code: 1011 });
+  good.send('1234');
+  expect(await (await good.receive())?.text()).toBe('1234');
+  await good.close();
+  await server.close();
 });
 
 test('a part is forwarded by sendStream(), and cut off where the message ends early: never passed off as whole', async () => {

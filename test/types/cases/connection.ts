@@ -57,9 +57,14 @@ ws.send(1);
 ws.send('a', { type: 'blob' });
 
 is<Promise<CloseInfo>>()(ws.close(1000, 'bye'));
+is<Promise<CloseInfo>>()(ws.close(1000, '', { receive: true }));
+// @ts-expect-error - it is a boolean
+ws.close(1000, '', { receive: 'yes' });
 is<Promise<CloseInfo>>()(ws.closed);
 is<Promise<number>>()(ws.ping());
 is<Promise<void>>()(ws.drained());
+is<Promise<void>>()(ws.drained({ signal: AbortSignal.timeout(1) }));
+is<Promise<void>>()(ws.createWriter('text').write('a', { signal: AbortSignal.timeout(1) }));
 is<Promise<MessageReader | null>>()(ws.receive());
 
 for await (const message of ws) {
@@ -68,6 +73,10 @@ for await (const message of ws) {
   is<string>()(await message.text());
   is<Uint8Array>()(await message.bytes());
   is<unknown>()(await message.json());
+  is<Buffer | null>()(await message.read(4));
+  for await (const chunk of message.chunks(4)) is<Buffer>()(chunk);
+  is<void>()(await message.skip(4));
+  await ws.sendStream(message.chunks(4));
   for await (const chunk of message) is<Buffer>()(chunk);
   await ws.sendStream(message, { type: message.type });
   await message.stream().pipeTo(ws.createWriter('binary').writable);
