@@ -13,7 +13,8 @@ let peak = 0;
 const memory = () => {
   const rss = process.memoryUsage.rss();
   peak = Math.max(peak, rss);
-  return { rss, peak };
+  const { system, user } = process.cpuUsage();
+  return { rss, peak, cpu: (system + user) / 1e6 };
 };
 
 let records = 0;

@@ -41,19 +41,19 @@ async function* message(/** @type {number} */ count) {
   }
 }
 
-const { rss: idle } = await proxy.call('memory');
+const { rss: idle, cpu: before } = await proxy.call('memory');
 const began = performance.now();
 for (let left = records; left > 0; left -= perMessage)
   await ws.sendStream(message(Math.min(left, perMessage)));
 const { records: got, bytes } = await target.call('received', { records });
 const seconds = (performance.now() - began) / 1000;
 await ws.close();
-const { peak } = await proxy.call('memory');
+const { peak, cpu } = await proxy.call('memory');
 if (got !== records || bytes !== records * size) throw new Error(`Of ${records} records ${got} came`);
 const rate = bytes / seconds / MIB;
 console.log(
   `${(bytes / 1e9).toFixed(1)} GB in ${records} records of ${(size / MIB).toFixed(1)} MiB: ${seconds.toFixed(1)} s, ` +
-    `${rate.toFixed(0)} MiB/s; memory of the proxy ${(idle / MIB).toFixed(1)} MiB idle, ${(peak / MIB).toFixed(1)} MiB ` +
+    `${rate.toFixed(0)} MiB/s, ${(cpu - before).toFixed(1)} s of CPU of the proxy; memory of the proxy ${(idle / MIB).toFixed(1)} MiB idle, ${(peak / MIB).toFixed(1)} MiB ` +
     `at the peak: ${((peak - idle) / MIB).toFixed(1)} MiB more`,
 );
 proxy.stop();
