@@ -249,14 +249,14 @@ async function readInParts(
   message: MessageReader,
   method: 'parts' | 'skip',
   slot: Received,
-  onChunk: () => Promise<void> | undefined,
+  onChunk: (first: boolean) => Promise<void>,
 ): Promise<Buffer | null> {
   const got: Buffer[] = [];
   let size = 0;
   const keep = async (part: Uint8Array): Promise<void> => {
     got.push(Buffer.from(part));
     size += part.length;
-    await onChunk();
+    await onChunk(got.length === 1);
   };
   let asked = 0;
   try {
