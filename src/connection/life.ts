@@ -22,13 +22,13 @@
  *     socketError      ENDING       ENDING         ENDING      ENDING      -                         -
  *     socketClosed     ENDING       ENDING         ENDING      ENDING      read the rest             -
  *     lost             ENDING       ENDING         ENDING      ENDING      -                         -
- *     deadline         x            ENDING,        ENDING      ENDING      discard, unless awaited;  x
- *                                   discard,                               as socketClosed, if not yet
- *                                   unless awaited
+ *     deadline         x            discard,       ENDING      ENDING      discard, unless awaited;  x
+ *                                   ENDING                                 as socketClosed, if not yet
  *     consumerLeft     -            -              -           -           deadline                  -
  *
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. "discard" drops what was read and what still comes;
- * close() does so in CLOSING at once, and with `receive` in no state. `inputHandled` comes after FIN, or after the socket
+ * close() does so in CLOSING at once, and with `receive` in no state: a consumer
+ * is then awaited until the deadline only. `inputHandled` comes after FIN, or after the socket
  * is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
  * timeout, or a full queue. The deadline is that of `closing-deadline.ts`; in ENDING, `closeTimeout` after the socket
  * was closed, or should have been. `writerAborted`: of a message that has begun. After the end of the input, `failure`

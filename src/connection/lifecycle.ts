@@ -29,6 +29,8 @@ export class Lifecycle {
   readonly reason: EndReason;
   state: number = Life.Open;
   owner: Owner | null = null;
+  /** close() was called to receive: no consumer holds its end. */
+  #receives = false;
   #pings: Pings | null = null;
   #heartbeat: Heartbeat | null = null;
   #deadline: ClosingDeadline | null = null;
@@ -75,6 +77,7 @@ export class Lifecycle {
   close(code: number, reason: string, receive = false): Promise<CloseInfo> {
     this.#trace('close');
     if (this.state === Life.Open) {
+      this.#receives = receive;
       this.#leaveOpen(Life.Closing);
       const error = this.reason.begin(code, reason);
       this.sender.close(error, () => this.endpoint.sendClose(code, reason));
@@ -130,7 +133,7 @@ export class Lifecycle {
     }
     this.receiver.end();
     if (this.state === Life.Closed) return;
-    if (this.receiver.awaited) this.#deadline?.cancel();
+    if (this.receiver.awaited && !this.#receives) this.#deadline?.cancel();
     else this.#setDeadline();
   }
 
@@ -217,12 +220,12 @@ export class Lifecycle {
     this.#trace('deadline');
     if (this.state < Life.Ending) this.#onCloseTimeout();
     else if (!this.transport.gone) this.onSocketClosed();
-    else if (!this.receiver.awaited) this.receiver.discard();
+    else if (!this.receiver.awaited || this.#receives) this.receiver.discard();
   }
 
   #onCloseTimeout(): void {
-    // Nothing asks for what close() was to receive: it may be the peer's Close frame that is behind it
-    if (this.state === Life.Closing && !this.receiver.awaited) this.receiver.discard();
+    // What close() was to receive; the peer's Close frame may be behind it
+    if (this.state === Life.Closing) this.receiver.discard();
     if (this.state < Life.Ending) this.#end();
   }
 

@@ -217,8 +217,8 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    * ended is cut off, and the messages queued after it are dropped.
    *
    * What the peer still sends is read and dropped, unless `receive` is set: then its messages are delivered until its
-   * Close frame comes. What was read when `closeTimeout` has passed is still delivered, however slow the consumer; a
-   * `close()` without `receive`, or `terminate()`, drops it.
+   * Close frame comes, for `closeTimeout` at most. What no consumer has asked for by then is dropped, as it is by a
+   * `close()` without `receive` and by `terminate()`.
    *
    * @example
    * ```ts

@@ -197,8 +197,13 @@ export async function take(world: World, end: End, message: MessageReader, how?:
 }
 
 /** This side has ended the connection itself: that may overtake a reader that has all of its message. */
-function gaveUp({ aborts, closedAt, failure }: End): boolean {
-  return closedAt !== null || aborts || (failure !== null && 'closeCode' in failure);
+function gaveUp({ aborts, closedAt, failure, receivesSince }: End): boolean {
+  return (
+    closedAt !== null ||
+    receivesSince < Number.POSITIVE_INFINITY ||
+    aborts ||
+    (failure !== null && 'closeCode' in failure)
+  );
 }
 
 /** What is collected in memory is no larger than `maxMessageSize`. */

@@ -82,6 +82,8 @@ export class End {
   terminated = false;
   /** When it was closed so that messages are still delivered. */
   receivesSince = Number.POSITIVE_INFINITY;
+  /** When `close` was emitted. */
+  endedAt = Number.NEGATIVE_INFINITY;
   /** Messages are consumed: a listener was added, or something is read. */
   consuming = false;
   /** Messages were asked for by `receive()` or iteration: a listener is refused from then on. */

@@ -258,7 +258,7 @@ async function endAll(world: World, ends: readonly End[]): Promise<void> {
     if (application === undefined || end.info !== null) continue;
     // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
     const unseen = !isOver(world, end, stop) && (slow(end) || !end.input.untouched || !end.output.untouched);
-    if (end.closedAt !== null || !unseen) {
+    if (end.closedAt !== null || end.receivesSince < clock.now || !unseen) {
       world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
     }
     application.close(1000, true);
@@ -317,7 +317,9 @@ function checkEnd(world: World, end: End): void {
   const aborted =
     end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011 ||
     (end.aborts && !end.resetOpen && !info.wasClean);
-  if (left || aborted || !isConsuming(end) || end.closedAt !== null) return;
+  // What close() was to receive is dropped then
+  const late = end.endedAt - end.receivesSince >= end.plan.options.closeTimeout;
+  if (left || aborted || late || !isConsuming(end) || end.closedAt !== null) return;
   if (end.received.length < end.arrived) {
     report(
       'lost',

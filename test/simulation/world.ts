@@ -203,6 +203,7 @@ export class World {
       this.trace(end, `close ${info.code} ${info.wasClean}`);
       if (end.info !== null) this.report('event after close', 'close');
       end.info ??= info;
+      end.endedAt = this.clock.now;
       end.lifeCycle.end();
       if (ws.state !== 'closed') this.report('end', `state is ${ws.state} in the close event`);
       application.properties.check();
