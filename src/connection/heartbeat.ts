@@ -3,8 +3,8 @@
  * endpoint is still responsive". One coarse timer serves all connections with the same times.
  *
  *     QUIET ── pingInterval since the last Ping ──▶ Ping ──▶ UNSENT ── its bytes are flushed ──▶ AWAITED
- *       ▲                                                       │                                    │
- *       └──────────────── a byte, or progress of a stalled write ┴────────────────────────────────────┤
+ *       ▲                                                                                            │
+ *       └──────────────── a byte, or progress of a stalled write, and the Ping has left ──────────────┤
  *                                       pingTimeout in AWAITED, and two more polls without either ─▶ lost
  *
  * - A write that the kernel accepts at once proves nothing: only one that was stalled from beat to beat, and is
@@ -104,12 +104,12 @@ export class Heartbeat {
     const life = this.#life;
     const alive = this.#alive();
     if (life.receiver.holding || (life.receiver.unread && !alive)) {
-      this.#phase = Phase.Quiet;
+      this.#calm();
       this.#beatUnread(at, Math.min(interval, timeout, MAX_SILENCE) / 2);
       return;
     }
     if (alive) {
-      this.#phase = Phase.Quiet;
+      this.#calm();
       this.#since = Math.min(this.#since, at);
     }
     if (this.#phase === Phase.Quiet) {
@@ -137,6 +137,11 @@ export class Heartbeat {
     this.#life.onLost(
       new TimeoutError(`No byte arrived within pingTimeout (${this.#heart.timeout} ms) after a Ping`),
     );
+  }
+
+  /** No Pong is awaited. Behind a Ping that has not left no other one is sent. */
+  #calm(): void {
+    if (this.#phase !== Phase.Unsent || this.#life.sender.urgentFlushed) this.#phase = Phase.Quiet;
   }
 
   /** The peer has shown that it is alive since the last beat. */

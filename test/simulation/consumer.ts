@@ -171,7 +171,10 @@ export async function take(world: World, end: End, message: MessageReader, how?:
       if (first && dwell > 0) await world.clock.sleep(dwell);
     });
     if (data !== null) slot.data = data;
-    if (data !== null && late && !gaveUp(end)) world.report('event after close', 'a message', end.name);
+    // Who has left holds the end no longer between two parts
+    const held = !(end.left && method === 'parts');
+    if (data !== null && late && held && !gaveUp(end))
+      world.report('event after close', 'a message', end.name);
     if (data !== null && limited) checkSize(world, end, data);
     world.trace(end, `read ${method} ${slot.type} ${slot.data?.length ?? 'left'}`);
   } catch (error) {
