@@ -239,33 +239,33 @@ export class Receiver implements Waiting {
     if (this.#mode !== Mode.Events || this.#discarding) return this.#offer();
     if (this.#paused) return false;
     this.holding = false;
-    const message = this.#assemble(this.#life.endpoint);
-    if (typeof message === 'string') this.#life.emitter.emit('message', message, 'text');
-    else if (message !== undefined) this.#life.emitter.emit('message', message, 'binary');
+    const { emitter, endpoint } = this.#life;
+    endpoint.countDelivered();
+    const message = this.#assemble(endpoint);
+    if (typeof message === 'string') emitter.emit('message', message, 'text');
+    else if (message !== undefined) emitter.emit('message', message, 'binary');
     return true;
   }
 
   /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */
   #assemble(endpoint: Endpoint): string | Buffer | undefined {
-    endpoint.countDelivered();
     try {
       return this.#assembly.add(endpoint);
     } catch (error) {
       this.fail(error as Error);
+      return undefined;
     }
-    return undefined;
   }
 
   /** Delivers it to a consumer that pulls, or drops it while discarding. */
   #offer(): boolean {
-    const { endpoint } = this.#life;
     try {
-      if (!this.#discarding && this.#inbox?.offer(endpoint) !== true) return false;
+      if (!this.#discarding && this.#inbox?.offer(this.#life.endpoint) !== true) return false;
     } catch (error) {
       this.fail(error as Error);
     }
     this.holding = false;
-    if (!this.#discarding) endpoint.countDelivered();
+    if (!this.#discarding) this.#life.endpoint.countDelivered();
     return true;
   }
 
