@@ -72,7 +72,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     }
     checkOptions('send()', options);
     const compress = options?.compress ?? true;
-    // Most messages of bytes: asking for every other kind first takes 5 % of the time of an echoed message of 20 bytes
+    // The usual case first: the checks below are 5 % of the instructions of an echoed message of 20 bytes
     if (data instanceof Uint8Array && (options === undefined || options.type === 'binary')) {
       return life.isOpen && life.sender.send(Opcode.Binary, toBytes(data), compress);
     }
