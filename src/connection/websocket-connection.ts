@@ -79,6 +79,10 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     }
     checkOptions('send()', options);
     const compress = options?.compress ?? true;
+    // The usual case first: the checks below are 5 % of the instructions of an echoed message of 20 bytes
+    if (data instanceof Uint8Array && (options === undefined || options.type === 'binary')) {
+      return life.isOpen && life.sender.send(Opcode.Binary, toBytes(data), compress);
+    }
     if (data instanceof PreparedMessage) return life.isOpen && life.sender.sendPrepared(data, compress);
     const type = options?.type ?? (typeof data === 'string' ? 'text' : 'binary');
     checkType(type);

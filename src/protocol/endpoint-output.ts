@@ -189,8 +189,13 @@ export class EndpointOutput {
   }
 
   #write(first: number, data: string | Uint8Array): undefined {
-    if (typeof data === 'string') this.#count(first, this.#writer.text(first, data));
-    else this.#writeEncoded(first, data, data.length);
+    let size: number;
+    if (typeof data === 'string') size = this.#writer.text(first, data);
+    else {
+      size = data.length;
+      this.#writer.frame(first, data);
+    }
+    this.#count(first, size);
   }
 
   /** Frames what was made of a payload of `size` bytes. */

@@ -85,7 +85,7 @@ export class FrameParser {
   push(chunk: Buffer): void {
     if (this.#position === this.#size) this.chunk = chunk;
     else {
-      this.#assertHeld();
+      if (this.chunk.length !== this.#size) throw transferred();
       this.chunk = Buffer.concat([this.chunk.subarray(this.#position), chunk]);
     }
     this.#position = 0;
@@ -103,7 +103,7 @@ export class FrameParser {
     let source = this.chunk;
     let at = this.#position;
     let available = this.#size - at;
-    if (available > 0) this.#assertHeld();
+    if (available > 0 && this.chunk.length !== this.#size) throw transferred();
     const cut = this.#cutSize;
     if (cut > 0) {
       source = this.#cut!;
@@ -142,12 +142,6 @@ export class FrameParser {
     this.chunk = empty;
     this.#position = 0;
     this.#size = 0;
-  }
-
-  /** Data is delivered as views: an application that transfers their ArrayBuffer takes the rest of it away. */
-  #assertHeld(): void {
-    if (this.chunk.length === this.#size) return;
-    throw new TypeError('Tried to read on in a received buffer that was transferred: copy the data first');
   }
 
   /** Parses a header; returns its size, or 0 when it is not whole yet. */
@@ -200,7 +194,7 @@ export class FrameParser {
       this.#release();
       return FrameEvent.NeedData;
     }
-    if (start < end) this.#assertHeld();
+    if (start < end && this.chunk.length !== this.#size) throw transferred();
     if (this.#masked) mask(this.chunk, start, end, this.#key, this.length - this.remaining);
     this.start = start;
     this.end = end;
@@ -221,6 +215,11 @@ export class FrameParser {
     this.#release();
     return FrameEvent.NeedData;
   }
+}
+
+/** Data is delivered as views: an application that transfers their ArrayBuffer takes the rest of it away. */
+function transferred(): TypeError {
+  return new TypeError('Tried to read on in a received buffer that was transferred: copy the data first');
 }
 
 function hex(value: number): string {

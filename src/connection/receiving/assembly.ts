@@ -13,12 +13,14 @@ export class Assembly {
   #parts: Assembler<string | Buffer> | null = null;
 
   /** Adds a data event; the message, if it is complete: one that lies in one buffer is a view of it. */
-  add({ chunk, start, end, first, last, ascii, opcode }: Endpoint): string | Buffer | undefined {
-    const text = opcode === Opcode.Text;
+  add(endpoint: Endpoint): string | Buffer | undefined {
+    const { chunk, start, end, first, last } = endpoint;
+    const text = endpoint.opcode === Opcode.Text;
     assertHeld(chunk, end);
-    if (first && last) return text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
+    if (first && last) return text ? decode(chunk, start, end, endpoint.ascii) : chunk.subarray(start, end);
     if (first) this.#parts = text ? new TextAssembler() : new MessageAssembler();
     const parts = this.#parts!;
+    const { ascii } = endpoint;
     parts.add(chunk, start, end, ascii);
     if (!last) return undefined;
     this.#parts = null;

@@ -6,7 +6,7 @@
  */
 import { ProtocolError } from '../../errors.js';
 import { CloseCode } from '../../protocol/close-code.js';
-import { EndpointEvent } from '../../protocol/endpoint.js';
+import { type Endpoint, EndpointEvent } from '../../protocol/endpoint.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { throwLater } from '../listener-context.js';
@@ -242,30 +242,37 @@ export class Receiver implements Waiting {
 
   /** Delivers the current data event; returns false, leaving it held, when no consumer wants it. */
   #deliver(): boolean {
-    if (this.#discarding) this.holding = false;
-    else if (this.#mode === Mode.Events) {
-      if (this.#paused) return false;
-      this.holding = false;
-      this.#life.endpoint.countDelivered();
-      const message = this.#orFail(() => this.#assembly.add(this.#life.endpoint));
-      if (typeof message === 'string') this.#life.emitter.emit('message', message, 'text');
-      else if (message !== undefined) this.#life.emitter.emit('message', message, 'binary');
-    } else {
-      const inbox = this.#inbox;
-      this.holding = inbox === null || this.#orFail(() => inbox.offer(this.#life.endpoint)) === false;
-      if (!this.holding) this.#life.endpoint.countDelivered();
-    }
-    return !this.holding;
+    if (this.#mode !== Mode.Events || this.#discarding) return this.#offer();
+    if (this.#paused) return false;
+    this.holding = false;
+    const { emitter, endpoint } = this.#life;
+    endpoint.countDelivered();
+    const message = this.#assemble(endpoint);
+    if (typeof message === 'string') emitter.emit('message', message, 'text');
+    else if (message !== undefined) emitter.emit('message', message, 'binary');
+    return true;
   }
 
   /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */
-  #orFail<T>(assemble: () => T): T | undefined {
+  #assemble(endpoint: Endpoint): string | Buffer | undefined {
     try {
-      return assemble();
+      return this.#assembly.add(endpoint);
     } catch (error) {
       this.fail(error as Error);
       return undefined;
     }
+  }
+
+  /** Delivers it to a consumer that pulls, or drops it while discarding. */
+  #offer(): boolean {
+    try {
+      if (!this.#discarding && this.#inbox?.offer(this.#life.endpoint) !== true) return false;
+    } catch (error) {
+      this.fail(error as Error);
+    }
+    this.holding = false;
+    if (!this.#discarding) this.#life.endpoint.countDelivered();
+    return true;
   }
 
   /** Fails the connection (§7.1.7), for a violation by the peer or an error of an extension. */

@@ -72,6 +72,11 @@ export class SendQueue {
     return this.#writers.size;
   }
 
+  /** A message can be sent at once. */
+  get free(): boolean {
+    return this.turn === Turn.Free && this.count === 0;
+  }
+
   /** No message waits for its turn, is worked on, or has a fragment that waits. */
   get isEmpty(): boolean {
     return this.count === 0 && this.turn !== Turn.Work && this.fragments === 0;

@@ -60,7 +60,7 @@ export class Sender {
   send(opcode: MessageOpcode, data: string | Uint8Array, compress: boolean): boolean {
     const { endpoint } = this.#life;
     try {
-      if (this.#free) {
+      if (this.#queue === null || this.#queue.free) {
         const work = endpoint.send(opcode, data, true, compress);
         if (work !== undefined) this.#hold(work, Buffer.byteLength(data));
       } else {
@@ -81,7 +81,8 @@ export class Sender {
     // Throws when the caller has transferred its memory
     const size = message.bytes.length;
     try {
-      if (this.#free) this.#hold(endpoint.sendPrepared(message, compress), size);
+      if (this.#queue === null || this.#queue.free)
+        this.#hold(endpoint.sendPrepared(message, compress), size);
       else this.queue.add({ size, start: () => this.#hold(endpoint.sendPrepared(message, compress), size) });
     } catch (error) {
       this.#life.onSourceFailure(error as Error);
@@ -247,10 +248,6 @@ export class Sender {
   get queue(): SendQueue {
     this.#queue ??= new SendQueue(this.#life);
     return this.#queue;
-  }
-
-  get #free(): boolean {
-    return this.#queue === null || (this.#queue.turn === Turn.Free && this.#queue.count === 0);
   }
 
   /** No message waits for its turn, or for a fragment before it. */
