@@ -140,6 +140,7 @@ export class Inbox {
   /** A part of the message was read, or left: a call that waits for the next one discards the rest. */
   onPartEnd(): void {
     if (this.#waiter !== null) this.#body!.skip();
+    this.#receiver.onLeft();
   }
 
   /** A message that was not received whole never will be. */

@@ -64,7 +64,7 @@ export class MessageBody {
     this.#inPart = false;
     if (this.done) return;
     if (this.ended && this.#chunk === null) this.#finish(null);
-    else this.#receiver.onPartEnd();
+    else this.#receiver.inbox.onPartEnd();
   }
 
   /** A part is left, whose next chunk may be awaited: that is the end of it. */

@@ -118,12 +118,6 @@ export class Receiver implements Waiting {
     if (this.#inbox!.left && !this.#inbox!.reading) this.#life.onConsumerLeft();
   }
 
-  /** A part of a message was read, or left. */
-  onPartEnd(): void {
-    this.#inbox!.onPartEnd();
-    this.onLeft();
-  }
-
   /** Drops all data from here on; control frames are still handled. */
   discard(): void {
     if (this.#discarding) return;
@@ -172,10 +166,9 @@ export class Receiver implements Waiting {
     this.#pumping = false;
     sender.corked = false;
     sender.flush();
-    if (this.#stopped) return;
-    if (reading === false) this.#setUnread(true);
-    else if (reading === true && this.#ended) this.#reportEnd();
-    else if (reading === true) this.#setUnread(false);
+    if (this.#stopped || reading === null) return;
+    if (reading && this.#ended) this.#reportEnd();
+    else this.#setUnread(!reading);
   }
 
   /** A consumer that pulls has the last message only when its promise has settled: the end comes after that. */
