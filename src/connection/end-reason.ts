@@ -2,9 +2,6 @@
 import { ConnectionClosedError } from '../errors.js';
 import type { CloseInfo, ClosingHandshake } from '../protocol/closing-handshake.js';
 
-/** Errors by which connections ended, and whose they are. */
-const owners = new WeakMap<Error, EndReason>();
-
 /** The one place that knows why a connection ends or has ended. */
 export class EndReason {
   /** What ended the connection, other than the closing handshake; null as long as nothing did. */
@@ -13,7 +10,12 @@ export class EndReason {
   #violated = false;
   /** `failure` was emitted as an event. */
   #reported = false;
+  /** Made when something needs it: an error takes longer than the rest of an end, for its stack. */
   #error: ConnectionClosedError | null = null;
+  /** The code and the reason that calls reject with, if they are not those of the peer's Close frame. */
+  #own: { readonly code: number; readonly reason: string } | null = null;
+  /** All errors by which this connection ended. */
+  #errors: Error[] | null = null;
   #info: CloseInfo | null = null;
   #closed: { readonly promise: Promise<CloseInfo>; readonly resolve: (info: CloseInfo) => void } | null =
     null;
@@ -27,7 +29,15 @@ export class EndReason {
 
   /** What calls reject with that can do nothing any more. */
   get error(): ConnectionClosedError {
-    this.#error ??= this.#makeError(this.#closing.code, this.#closing.reason);
+    if (this.#error === null) {
+      const { code, reason } = this.#own ?? this.#closing;
+      this.#error = new ConnectionClosedError(
+        code,
+        reason,
+        this.failure === null ? {} : { cause: this.failure },
+      );
+      this.#note(this.#error);
+    }
     return this.#error;
   }
 
@@ -52,7 +62,7 @@ export class EndReason {
 
   /** The error is how this connection ended. */
   includes(error: unknown): boolean {
-    return error instanceof Error && owners.get(error) === this;
+    return this.#errors?.includes(error as Error) === true;
   }
 
   /** The connection is lost by an error, or failed because of it; the first one is the reason. */
@@ -60,16 +70,16 @@ export class EndReason {
     // An extension may throw anything
     const error =
       reason instanceof Error ? reason : new Error('The extension threw no Error', { cause: reason });
-    owners.set(error, this);
+    this.#note(error);
     if (this.failure !== null) return;
     this.failure = error;
     this.#violated = violated;
   }
 
-  /** Calls reject from here on, with this code and reason: by default with those of the peer's Close frame. */
-  begin(code: number = this.#closing.code, reason: string = this.#closing.reason): ConnectionClosedError {
-    this.#error = this.#makeError(code, reason);
-    return this.#error;
+  /** Calls reject from here on, with this code and reason, or with those of the peer's Close frame. */
+  begin(code?: number, reason = ''): void {
+    this.#own = code === undefined ? null : { code, reason };
+    this.#error = null;
   }
 
   /** Reports the end to a call that waits; returns what stops that. */
@@ -100,13 +110,8 @@ export class EndReason {
     return this.#info;
   }
 
-  #makeError(code: number, reason: string): ConnectionClosedError {
-    const error = new ConnectionClosedError(
-      code,
-      reason,
-      this.failure === null ? {} : { cause: this.failure },
-    );
-    owners.set(error, this);
-    return error;
+  #note(error: Error): void {
+    this.#errors ??= [];
+    this.#errors.push(error);
   }
 }

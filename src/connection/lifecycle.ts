@@ -79,8 +79,8 @@ export class Lifecycle {
     if (this.state === Life.Open) {
       this.#receives = receive;
       this.#leaveOpen(Life.Closing);
-      const error = this.reason.begin(code, reason);
-      this.sender.close(error, () => this.endpoint.sendClose(code, reason));
+      this.reason.begin(code, reason);
+      this.sender.close(() => this.endpoint.sendClose(code, reason));
     }
     if (!receive && (this.state === Life.Closing || this.state === Life.Ending)) this.receiver.discard();
     return this.reason.closed;
@@ -201,7 +201,7 @@ export class Lifecycle {
     this.#trace('writerAborted');
     const code = CloseCode.InternalError;
     if (this.state === Life.Open) return void this.close(code, '');
-    if (this.state === Life.Closing) this.sender.cut(this.reason.error, () => this.endpoint.sendClose(code));
+    if (this.state === Life.Closing) this.sender.cut(() => this.endpoint.sendClose(code));
   }
 
   /** Everything that was sent is flushed, the Close frame too if there is one. */
@@ -282,7 +282,7 @@ export class Lifecycle {
   }
 
   #endSending(): void {
-    this.sender.end(this.reason.error);
+    this.sender.end();
     this.reason.rejectWaiting();
   }
 

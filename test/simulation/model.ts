@@ -101,6 +101,8 @@ export class End {
   receiving = 0;
   /** Its application may have aborted a message, or failed. */
   aborts = false;
+  /** An async listener of it has rejected: the connection closes by it, and discards. */
+  rejected = false;
   /** Its application has sent Pings, too. */
   pinged = false;
   /** Messages whose content is being read. */

@@ -243,9 +243,15 @@ export class World {
     for (const reaction of end.plan.reactions) {
       if (reaction.on !== event || reaction.nth !== nth) continue;
       if (reaction.wait < 0) this.perform(end, reaction.does);
-      else promises.push(this.clock.sleep(reaction.wait).then(() => this.perform(end, reaction.does)));
+      else promises.push(this.clock.sleep(reaction.wait).then(() => this.#performLater(end, reaction.does)));
     }
     return promises.length === 0 ? undefined : Promise.all(promises).then(() => {});
+  }
+
+  /** In an async listener, which rejects by what is thrown. */
+  #performLater(end: End, operation: Op): void {
+    end.rejected ||= operation.op === 'throw';
+    this.perform(end, operation);
   }
 
   /** Does one operation at one end. */

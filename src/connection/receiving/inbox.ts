@@ -10,6 +10,7 @@ import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
 import { Opcode } from '../../protocol/opcode.js';
 import { onAbort } from '../abort.js';
+import type { EndReason } from '../end-reason.js';
 import { handled } from '../handled.js';
 import { MessageBody } from './message-body.js';
 import { MessageReader } from './message-reader.js';
@@ -146,6 +147,13 @@ export class Inbox {
   /** A message that was not received whole never will be. */
   fail(error: Error): void {
     this.#body?.fail(error);
+  }
+
+  /** The connection is over. */
+  close(reason: EndReason): void {
+    const { readError } = reason;
+    this.fail(readError ?? reason.error);
+    this.end(readError);
   }
 
   /** The connection is over: waiting and later calls reject with `error`, or resolve to null after a clean close. */

@@ -138,10 +138,8 @@ export class Receiver implements Waiting {
 
   /** The connection is over: pending reads reject, unless it was closed in the clean way between two messages. */
   close(): void {
-    const { error, readError } = this.#life.reason;
     this.stop();
-    this.#inbox?.fail(readError ?? error);
-    this.#inbox?.end(readError);
+    this.#inbox?.close(this.#life.reason);
   }
 
   /** Handles what was received, as far as a consumer wants it. */

@@ -217,25 +217,25 @@ export class Sender {
   }
 
   /** Refuses new messages and rejects pending writers; `close` queues the Close frame after the messages in front of it. */
-  close(error: Error, close: () => void): void {
+  close(close: () => void): void {
+    const { reason } = this.#life;
     if (this.#queue === null) close();
     // The last fragment of a message that is ending may wait to be flushed: it is sent
-    else if (this.#queue.close(error, close)) this.#waits?.reject(error);
+    else if (this.#queue.close(reason.error, close)) this.#waits?.reject(reason.error);
     this.schedule();
   }
 
   /** A message that was under way when the connection began to close is aborted: only the Close frame can follow. */
-  cut(error: Error, close: () => void): void {
-    this.queue.drop(error);
-    this.#waits?.reject(error);
+  cut(close: () => void): void {
+    this.end();
     close();
     this.schedule();
   }
 
   /** No message is sent any more: what is queued is dropped, and callers that wait are rejected. */
-  end(error: Error): void {
-    this.#queue?.drop(error);
-    this.#waits?.reject(error);
+  end(): void {
+    this.#queue?.drop(this.#life.reason.error);
+    this.#waits?.reject(this.#life.reason.error);
   }
 
   /** Ends the outgoing side (FIN) once everything is flushed. */
