@@ -42,7 +42,7 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'sending/sender.ts',
-        'else if (this.#queue.close(error, close)) this.#waits?.reject(error);',
+        'else if (this.#queue.close(reason.error, close)) this.#waits?.reject(reason.error);',
         'else this.#queue.add({ size: 0, start: close });',
       ),
     ],
@@ -51,7 +51,7 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-04',
     what: 'the end fixes how messages are consumed',
-    edits: [edit('receiving/receiver.ts', 'this.#inbox?.end(readError);', 'this.inbox.end(readError);')],
+    edits: [edit('receiving/receiver.ts', 'this.#inbox?.close(', 'this.inbox.close(')],
     simulate: true,
   },
   {
@@ -103,12 +103,12 @@ export const plantings: readonly Fault[] = [
     edits: [
       edit(
         'lifecycle.ts',
-        'if (this.receiver.awaited) this.#deadline?.cancel();\n    else this.#setDeadline();',
+        'if (this.receiver.awaited && !this.#receives) this.#deadline?.cancel();\n    else this.#setDeadline();',
         'this.#setDeadline();',
       ),
       edit(
         'lifecycle.ts',
-        'else if (!this.receiver.awaited) this.receiver.discard();',
+        'else if (!this.receiver.awaited || this.#receives) this.receiver.discard();',
         'else this.receiver.discard();',
       ),
     ],
@@ -117,7 +117,11 @@ export const plantings: readonly Fault[] = [
     name: 'X-11',
     what: 'a message that is being read is discarded by the next receive()',
     edits: [
-      edit('receiving/message-body.ts', 'if (this.#used || this.done) return;', 'if (this.done) return;'),
+      edit(
+        'receiving/message-body.ts',
+        'if (this.done || (this.#used && !this.between)) return;',
+        'if (this.done) return;',
+      ),
     ],
     simulate: true,
   },
@@ -142,7 +146,9 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-15',
     what: 'text may be longer than a string',
-    edits: [edit('receiving/receive-limits.ts', 'Math.min(most, constants.MAX_STRING_LENGTH)', 'most')],
+    edits: [
+      edit('receiving/receive-limits.ts', 'Math.min(most, constants.MAX_STRING_LENGTH + taken)', 'most'),
+    ],
   },
   {
     name: 'X-16',

@@ -315,6 +315,7 @@ function checkEnd(world: World, end: End): void {
   }
   // A message that was aborted closes the connection with 1011, as this side's own close() does; that may not leave
   const aborted =
+    end.rejected ||
     end.output.tap.closeWithin(Number.POSITIVE_INFINITY) === 1011 ||
     (end.aborts && !end.resetOpen && !info.wasClean);
   // What close() was to receive is dropped then
