@@ -27,11 +27,12 @@
  *     consumerLeft     -            -              -           -           deadline                  -
  *
  * `-` is ignored, `x` cannot happen. "stop" drops what was read. "discard" drops what was read and what still comes;
- * close() does so in CLOSING at once, and with `receive` in no state: a consumer is then awaited until the deadline only.
- * `inputHandled` comes after FIN, or after the socket is closed, as soon as everything received in front of that is delivered or dropped. `lost` is the heartbeat's
- * timeout, or a full queue. The deadline is that of `closing-deadline.ts`; in ENDING, `closeTimeout` after the socket
- * was closed, or should have been. `writerAborted`: of a message that has begun. After the end of the input, `failure`
- * is a message that was received whole, and is over the limit for those that are collected.
+ * close() does so in CLOSING and ENDING at once, and with `receive` in no state: a consumer is awaited until the deadline
+ * only then. `inputHandled` comes after FIN, or after the socket is closed, as soon as everything received in front of
+ * that is delivered or dropped. `lost` is the heartbeat's timeout, or a full queue. The deadline is that of
+ * `closing-deadline.ts`; in ENDING, `closeTimeout` after the socket was closed, or should have been, or after a close()
+ * with `receive`. `writerAborted`: of a message that has begun. After the end of the input, `failure` is a message that
+ * was received whole, and is over the limit for those that are collected.
  */
 import { channel } from 'node:diagnostics_channel';
 

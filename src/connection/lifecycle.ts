@@ -76,12 +76,12 @@ export class Lifecycle {
   /** Begins the closing handshake after all that was sent before; what comes is discarded, unless it `receive`s. */
   close(code: number, reason: string, receive = false): Promise<CloseInfo> {
     this.#trace('close');
+    this.#receives ||= receive;
     if (this.state === Life.Open) {
-      this.#receives = receive;
       this.#leaveOpen(Life.Closing);
       this.reason.begin(code, reason);
       this.sender.close(() => this.endpoint.sendClose(code, reason));
-    }
+    } else if (receive && this.state === Life.Ending && this.transport.gone) this.#setDeadline();
     if (!receive && (this.state === Life.Closing || this.state === Life.Ending)) this.receiver.discard();
     return this.reason.closed;
   }

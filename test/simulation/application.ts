@@ -21,7 +21,7 @@ export class Application {
   readonly properties: Properties;
   readonly #world: World;
   /** The writer that the next operations use, and the message that it writes. */
-  #writer: { readonly writer: Writer; readonly message: Sent } | null = null;
+  #writer: { readonly writer: Writer; readonly message: Sent; readonly stream: boolean } | null = null;
 
   constructor(world: World, end: End, ws: WebSocketConnection) {
     this.#world = world;
@@ -183,12 +183,12 @@ export class Application {
     });
     if (writer === undefined || !open) return;
     const message = this.end.begin(type === 'text' ? 'ascii' : 'binary', 0, 'open');
-    this.#writer = { writer, message };
+    this.#writer = { writer, message, stream };
   }
 
   #write(operation: OpOf<'write'> | OpOf<'endWriter'>): void {
     if (this.#writer === null) return;
-    const { message, writer } = this.#writer;
+    const { message, stream, writer } = this.#writer;
     const name = operation.op === 'write' ? 'write' : 'end';
     let chunk: string | Buffer | undefined;
     if (operation.op === 'write') {
@@ -203,7 +203,8 @@ export class Application {
       // It is sent as a whole unless the connection closes first
       if (message.fate === 'open') {
         message.fate = 'maybe';
-        message.ended = true;
+        // The close() of a WritableStream reaches its writer later
+        message.ended = !stream;
       }
       this.#writer = null;
     }

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { WebSocketConnection } from '../../../src/index.js';
 import { consumers, record, slowConsumers } from '../../support/consumers.js';
-import { roles } from '../../support/frames.js';
+import { frameTo, roles } from '../../support/frames.js';
 import { link, pass, passUntil, virtualTime } from '../../support/link.js';
 import { checkNothingLeft } from '../../support/nothing-left.js';
 import { open, pair, type RawPeer, rawPair, turns } from '../../support/wire.js';
@@ -36,6 +36,32 @@ describe.each(roles)('§7.1.2 a %s', (role) => {
       expect(await end).toBeNull();
       expect(got).toEqual(['one', 'two', 'three']);
       expect(seen.map(([event]) => event)).toEqual(['close']);
+    },
+  );
+
+  test.each([
+    [true, 1_000],
+    [false, 0],
+  ])(
+    'behind the end of the socket, in front of a consumer that has paused: receive %s waits %i ms',
+    async (receive, ms) => {
+      virtualTime();
+      const [near, far] = link();
+      const ws = open(near, role, { options: { closeTimeout: 1_000, pingInterval: 0 } });
+      const seen = record(ws);
+      ws.on('message', () => {});
+      ws.pause();
+      await pass(10);
+      far.write(frameTo(role, 1, Buffer.from('held')));
+      await pass(10);
+      near.destroy();
+      // A pause holds the end
+      await pass(5_000, 100);
+      expect(ws.state).toBe('closing');
+      const took = await passUntil(ws.close(1000, '', { receive }), 5_000, 50);
+      expect(Math.abs(took - ms)).toBeLessThan(200);
+      expect(seen.map(([event]) => event)).toEqual(['close']);
+      far.destroy();
     },
   );
 
