@@ -197,10 +197,10 @@ const waits: readonly (readonly [name: string, begin: (message: MessageReader) =
   ],
 ];
 
-/** A message of which three bytes have come. */
-async function begun(ws: WebSocketConnection, feed: Feed, peer: Endpoint): Promise<MessageReader> {
+/** A message of which `size` bytes have come, and the end has not. */
+async function begun({ ws, feed, peer }: Fed, size = 3): Promise<MessageReader> {
   const waiting = ws.receive();
-  void peer.send(Opcode.Binary, bytesOf(3), false);
+  void peer.send(Opcode.Binary, bytesOf(size), false);
   feed.push(Buffer.concat(peer.take()));
   return (await waiting)!;
 }
@@ -312,11 +312,9 @@ describe.each(roles)('§6.2 a %s', (role) => {
     ['skip()', (message) => message.skip(100)],
     ['chunks()', (message) => message.chunks(100)],
   ])('while %s is under way, anything else of the message is a TypeError', async (_name, begin) => {
-    const { ws, feed, peer } = fed(role);
-    const waiting = ws.receive();
-    void peer.send(Opcode.Binary, bytesOf(50), false);
-    feed.push(Buffer.concat(peer.take()));
-    const message = (await waiting)!;
+    const each = fed(role);
+    const { ws, feed, peer } = each;
+    const message = await begun(each, 50);
     const part = begin(message);
     for (const other of ['read', 'skip'] as const)
       await expect(message[other](1)).rejects.toThrow('a part of it is being read');
@@ -350,11 +348,9 @@ describe.each(roles)('§6.2 a %s', (role) => {
   });
 
   test('chunks(n) that is left while a chunk is awaited ends, and leaves the rest unread', async () => {
-    const { ws, feed, peer } = fed(role);
-    const waiting = ws.receive();
-    void peer.send(Opcode.Binary, bytesOf(3), false);
-    feed.push(Buffer.concat(peer.take()));
-    const message = (await waiting)!;
+    const each = fed(role);
+    const { ws, feed, peer } = each;
+    const message = await begun(each);
     const chunks = message.chunks(1000);
     expect((await chunks.next()).value).toEqual(bytesOf(3));
     const pending = chunks.next();
@@ -367,11 +363,9 @@ describe.each(roles)('§6.2 a %s', (role) => {
   });
 
   test('a message whose last bytes were read makes way, also if an empty fragment ends it later', async () => {
-    const { ws, feed, peer } = fed(role);
-    const waiting = ws.receive();
-    void peer.send(Opcode.Binary, bytesOf(4), false);
-    feed.push(Buffer.concat(peer.take()));
-    const message = (await waiting)!;
+    const each = fed(role);
+    const { ws, feed, peer } = each;
+    const message = await begun(each, 4);
     expect(await message.read(4)).toEqual(bytesOf(4));
     void peer.send(Opcode.Binary, Buffer.alloc(0), true);
     void peer.send(Opcode.Text, 'next', true);
@@ -453,7 +447,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
   describe.each(ends)('%s in the middle of a part', (_name, end, code) => {
     test.each(waits)('rejects %s', async (_part, begin) => {
       const { ws, feed, peer } = fed(role);
-      const message = await begun(ws, feed, peer);
+      const message = await begun({ ws, feed, peer });
       const part = begin(message);
       await turns(1);
       end(ws, feed, peer);
@@ -467,7 +461,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
 
     test.each(waits)('rejects %s, which nobody has to await', async (_part, begin) => {
       const { ws, feed, peer } = fed(role);
-      void begin(await begun(ws, feed, peer));
+      void begin(await begun({ ws, feed, peer }));
       await turns(1);
       end(ws, feed, peer);
       await turns(2);

@@ -113,8 +113,8 @@ export class MessageReader {
   }
 
   /**
-   * What is unread of the message, at most `maxMessageSize` bytes. A message that arrived in one piece is a view of the receive
-   * buffer: valid for as long as it is held, and pinning that buffer for that time.
+   * What is unread of the message, at most `maxMessageSize` bytes. A message that arrived in one piece is a view of the
+   * receive buffer: valid for as long as it is held, and pinning that buffer for that time.
    */
   bytes(): Promise<Uint8Array> {
     return this.#read(() => this.#body.collect());
@@ -158,9 +158,9 @@ export class MessageReader {
   }
 
   /**
-   * The chunks of the message, or of what is unread of it, as they come, of any size but 0. Each is a view of a receive buffer, valid for as
-   * long as it is held, and pinning that buffer for that time. The next one is not received before the last is
-   * taken: a slow reader slows the sender down through the TCP window. Leaving the loop drops the rest.
+   * The chunks of the message, or of what is unread of it, as they come, of any size but 0. Each is a view of a receive
+   * buffer, valid for as long as it is held, and pinning that buffer for that time. The next one is not received before
+   * the last is taken: a slow reader slows the sender down through the TCP window. Leaving the loop drops the rest.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
     this.#use();
