@@ -107,7 +107,7 @@ export class ConnectionClosedError extends WebSocketError {
   }
 }
 
-/** Something took longer than its limit: the opening handshake, a pong, the closing handshake. */
+/** Something took longer than its limit: the opening handshake, or a Pong. */
 export class TimeoutError extends WebSocketError {
   declare readonly code: 'ERR_TIMEOUT';
 

@@ -33,6 +33,12 @@ export function checkNumber(
   return value;
 }
 
+/** Throws a TypeError unless the option `name` is a boolean or undefined. */
+export function checkBoolean(name: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return;
+  throw new TypeError(`Option ${name} is not a boolean: ${String(value)}`);
+}
+
 /** Throws a TypeError for a value of the option `signal` that is no AbortSignal; undefined is none. */
 export function checkSignal(signal: AbortSignal | undefined): void {
   if (signal === undefined) return;

@@ -13,7 +13,7 @@ import {
 } from '../extensions/permessage-deflate/index.js';
 import { checkExtraHeaders, checkFieldValue, type HeaderRecord } from '../handshake/fields.js';
 import { checkSubprotocols } from '../handshake/subprotocol.js';
-import { checkExtensions, checkNames, checkNumber, checkSignal } from '../options.js';
+import { checkBoolean, checkExtensions, checkNames, checkNumber, checkSignal } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
 
 /** Options of {@link connect}. */
@@ -98,9 +98,9 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
   checkSignal(options.signal);
   if (tls === null || typeof tls !== 'object')
     throw new TypeError(`Option tls is not an object: ${String(tls)}`);
-  if (typeof requireSubprotocol !== 'boolean') {
-    throw new TypeError(`Option requireSubprotocol is not a boolean: ${String(requireSubprotocol)}`);
-  }
+  checkBoolean('requireSubprotocol', requireSubprotocol);
+  if (options.agent !== undefined && (options.agent === null || typeof options.agent !== 'object'))
+    throw new TypeError(`Option agent is not an http.Agent: ${String(options.agent)}`);
   const headers = toRecord(options.headers === undefined ? {} : options.headers);
   checkExtraHeaders(headers);
   return {

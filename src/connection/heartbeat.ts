@@ -15,10 +15,10 @@
  *   Pongs, "a unidirectional heartbeat" (§5.5.3), tell it that this side is alive though it answers no Ping. A Pong
  *   that is not acknowledged is sent again by TCP, about 15 minutes long on Linux, and keepalive probes wait for that.
  */
-import { AsyncResource } from 'node:async_hooks';
 import { afterPolls } from '../deadline.js';
 import { TimeoutError } from '../errors.js';
 import type { Lifecycle } from './lifecycle.js';
+import { sharedInterval } from './loop-time.js';
 
 /** Beats per interval: a loss is noticed this part of it late, at most. */
 const RESOLUTION = 8;
@@ -48,8 +48,6 @@ interface Heart {
 }
 
 const hearts = new Map<string, Heart>();
-/** Timers that connections share belong to no connection: they keep no context of AsyncLocalStorage alive. */
-const shared = new AsyncResource('SluiceHeartbeat');
 
 /** The heartbeat of one connection. */
 export class Heartbeat {
@@ -186,12 +184,6 @@ function keepTime(heart: Heart): void {
 
 function makeHeart(interval: number, timeout: number): Heart {
   const period = Math.max(1, Math.min(MAX_PERIOD, Math.floor(Math.min(interval, timeout) / RESOLUTION)));
-  const timer = shared.runInAsyncScope(
-    setInterval,
-    undefined,
-    (): void => beat(heart),
-    period,
-  ) as NodeJS.Timeout;
   const heart: Heart = {
     interval,
     timeout,
@@ -199,7 +191,7 @@ function makeHeart(interval: number, timeout: number): Heart {
     time: 0,
     at: now(),
     members: [],
-    timer: timer.unref(),
+    timer: sharedInterval(() => beat(heart), period),
     rest: 0,
   };
   return heart;

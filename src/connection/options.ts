@@ -1,5 +1,6 @@
 /** Options of a connection, their defaults and their checks: resolved once, here. */
-import { checkNumber, checkOptions } from '../options.js';
+import { checkBoolean, checkNames, checkNumber, checkOptions } from '../options.js';
+import type { ConnectionInit } from './connection-types.js';
 
 /** Options that servers and clients share; each applies to one connection. */
 export interface ConnectionOptions {
@@ -14,7 +15,10 @@ export interface ConnectionOptions {
    * A larger message fails the connection with 1009. Default `Infinity`.
    */
   readonly maxStreamSize?: number;
-  /** Queued outgoing bytes from which `send()` returns false. Default 64 KiB (65_536). */
+  /**
+   * Queued outgoing bytes from which `send()` returns false, counted as for `maxBufferedAmount`, which is the most that
+   * it can be. Default 64 KiB (65_536).
+   */
   readonly highWaterMark?: number;
   /**
    * Queued outgoing bytes at which the connection is failed: a peer that does not read costs no more than
@@ -61,13 +65,41 @@ export function resolveConnectionOptions(options: ConnectionOptions = {}): Resol
     name: 'maxMessageSize' | 'maxStreamSize' | 'highWaterMark' | 'maxBufferedAmount',
     least: number,
   ): number => checkNumber(name, options[name], defaults[name], least, Number.POSITIVE_INFINITY);
+  const maxBufferedAmount = size('maxBufferedAmount', 0);
   return {
     maxMessageSize: size('maxMessageSize', 0),
     maxStreamSize: size('maxStreamSize', 0),
-    highWaterMark: size('highWaterMark', 0),
-    maxBufferedAmount: size('maxBufferedAmount', 0),
+    highWaterMark: Math.min(size('highWaterMark', 0), maxBufferedAmount),
+    maxBufferedAmount,
     pingInterval: timer('pingInterval', 0),
     pingTimeout: timer('pingTimeout', 1),
     closeTimeout: timer('closeTimeout', 0),
   };
+}
+
+const initNames = [
+  'role',
+  'options',
+  'subprotocol',
+  'extensions',
+  'head',
+  'sharedMemory',
+  'url',
+  'responseHeaders',
+  'data',
+];
+
+/** Throws a TypeError, by name, for what a connection cannot be made with. */
+export function checkInit(init: ConnectionInit): void {
+  checkNames('new WebSocketConnection()', init ?? null, initNames);
+  const { role, options, sharedMemory } = init;
+  if (role !== 'server' && role !== 'client')
+    throw new TypeError(`Expected role to be 'server' or 'client': ${String(role)}`);
+  checkBoolean('sharedMemory', sharedMemory);
+  checkOptions('new WebSocketConnection()', options ?? null);
+  for (const name of connectionOptionNames as readonly (keyof ResolvedConnectionOptions)[]) {
+    // Without one of them there would be no limit, and nothing would say so
+    if (typeof options[name] !== 'number')
+      throw new TypeError(`Option ${name} is not a number: give what resolveConnectionOptions() returns`);
+  }
 }

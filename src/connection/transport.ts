@@ -8,18 +8,9 @@
  */
 import type { Duplex } from 'node:stream';
 import { type Addresses, addressesOf } from './addresses.js';
-import { PACE, timeToLeave } from './kernel-delay.js';
 import type { Lifecycle } from './lifecycle.js';
+import { FIRST_PART, LEAST_PACE, Pace, timeToLeave } from './pace.js';
 import { bytesIn, memoryChanged } from './written-memory.js';
-
-/** Bytes that the stream is given at once: so many, that a part takes neither long nor a system call for little. */
-const FIRST_PART = 64 * 1024;
-const MIN_PART = 16 * 1024;
-const MAX_PART = 512 * 1024;
-/** A stalled part that is flushed within so many milliseconds is followed by a larger one, */
-const SHORT = 100;
-/** and one that takes longer than this by a smaller one. */
-const LONG = 1000;
 
 /** Bytes that are read and dropped after a Close frame, until the socket is destroyed. */
 const MAX_LINGERING = 16 * 1024 * 1024;
@@ -47,12 +38,8 @@ export class Transport {
   #rest: Buffer[] | null = null;
   #next = 0;
   #restSize = 0;
-  #part = FIRST_PART;
-  /** When the write stalled, in whole milliseconds. */
-  #stalledAt = 0;
-  /** Parts that have stalled since the peer answered a Ping: their bytes, and the milliseconds they took. */
-  #slowBytes = 0;
-  #slowTime = 0;
+  /** Made for a write that stalls, or is large. */
+  #pace: Pace | null = null;
   #ending = false;
   #lingering = 0;
   readonly #stream: Duplex;
@@ -63,6 +50,8 @@ export class Transport {
     this.#stream = stream;
     this.#life = life;
     (stream as Owned)[kLife] = life;
+    // The Close frame in front of a FIN may wait for a slow consumer: it is answered all the same (§5.5.1)
+    stream.allowHalfOpen = true;
     stream.on('error', onError).on('end', onEnd).on('finish', onFinish).on('close', onClosed);
     if (stream.closed) process.nextTick(() => onClosed.call(stream));
     else if (stream.readableEnded) process.nextTick(() => onEnd.call(stream));
@@ -93,19 +82,19 @@ export class Transport {
    * when they leave. Zero for a peer that has answered a Ping behind them.
    */
   get delay(): number {
-    return timeToLeave(this.flushed - this.#arrived, this.#slowBytes, this.#slowTime);
+    return timeToLeave(this.flushed - this.#arrived, this.#pace);
   }
 
   /** Milliseconds that the part may take which the stream was given, and has not flushed. */
   get partDelay(): number {
-    return this.#stream.destroyed ? 0 : Math.ceil((this.given - this.flushed) / PACE);
+    return this.#stream.destroyed ? 0 : Math.ceil((this.given - this.flushed) / LEAST_PACE);
   }
 
   /** The peer has answered a Ping that was sent when so many bytes had been given to the stream. */
   onArrived(given: number): void {
     if (given < 0) return;
     this.#arrived = given;
-    this.#slowBytes = this.#slowTime = 0;
+    this.#pace?.forget();
   }
 
   /** Bytes can still be sent. */
@@ -159,7 +148,7 @@ export class Transport {
       this.#onChanged();
       return;
     }
-    if (size <= this.#part) {
+    if (size <= (this.#pace === null ? FIRST_PART : this.#pace.part)) {
       this.#give(pieces, size);
       return;
     }
@@ -180,6 +169,7 @@ export class Transport {
   destroy(): void {
     this.#rest = null;
     this.#restSize = 0;
+    this.#pace?.stop();
     addressesOf(this.#stream);
     this.#stream.destroy();
   }
@@ -195,13 +185,14 @@ export class Transport {
 
   /** Gives parts to the stream until one stalls. */
   #giveParts(): void {
+    this.#pace ??= new Pace();
     while (this.#restSize > 0 && this.#stream.writable) {
       if (bytesIn(this.#rest!, this.#next) !== this.#restSize) {
         this.#onChanged();
         return;
       }
       const part: Buffer[] = [];
-      const most = this.#part;
+      const most = this.#pace.part;
       let size = 0;
       while (size < most && this.#next < this.#rest!.length) {
         const piece = this.#rest![this.#next]!;
@@ -216,7 +207,7 @@ export class Transport {
       if (this.#restSize === 0) this.#rest = null;
       this.#give(part, size);
       if (this.#stalled) return;
-      this.#part = Math.min(MAX_PART, this.#part * 2);
+      this.#pace.enlarge();
     }
     if (this.#ending) this.end();
   }
@@ -235,7 +226,7 @@ export class Transport {
       if (error) this.failed = true;
       if (error || !this.#stalled || stream.writableLength > 0) return;
       this.#stalled = false;
-      this.#adapt(this.given - this.flushed);
+      this.#pace!.end(this.given - this.flushed);
       this.flushed = this.given;
       this.#giveParts();
       if (!this.#stalled) this.#life.sender.flush();
@@ -258,19 +249,16 @@ export class Transport {
       this.#writing = false;
     }
     this.#stalled = stream.writableLength > 0;
-    if (this.#stalled) this.#stalledAt = Math.round(performance.now());
+    // A write before was flushed, and has not been reported
+    this.#pace?.stop();
+    if (this.#stalled) {
+      this.#pace ??= new Pace();
+      // A write may lead to the end of the connection
+      if (!stream.destroyed) this.#pace.begin();
+    }
     // A stream that fails at once keeps nothing of the write either
     else if (stream.errored === null) this.flushed = this.given;
     else this.failed = true;
-  }
-
-  /** A stalled part of `size` bytes is flushed: the size of the next one depends on how long that took. */
-  #adapt(size: number): void {
-    const took = Math.round(performance.now()) - this.#stalledAt;
-    this.#slowBytes += size;
-    this.#slowTime += took;
-    if (took < SHORT) this.#part = Math.min(MAX_PART, this.#part * 2);
-    else if (took > LONG) this.#part = Math.max(MIN_PART, this.#part / 4);
   }
 }
 

@@ -3,12 +3,13 @@ import { Blob, isUtf8 } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { WebSocketError } from '../errors.js';
-import { checkNumber, checkOptions, checkSignal } from '../options.js';
+import { checkBoolean, checkNames, checkNumber } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import type { CloseInfo } from '../protocol/closing-handshake.js';
 import { Opcode } from '../protocol/opcode.js';
 import { PreparedMessage } from '../protocol/prepared-message.js';
+import { checkSendOptions, signalOf } from './call-options.js';
 import { ConnectionProperties, setLifeOf } from './connection-properties.js';
 import type {
   ClosingOptions,
@@ -21,8 +22,8 @@ import type {
 import { handled } from './handled.js';
 import { Life } from './life.js';
 import { Lifecycle } from './lifecycle.js';
+import { checkInit } from './options.js';
 import type { Owner } from './owner.js';
-import type { Inbox } from './receiving/inbox.js';
 import type { MessageReader, MessageType } from './receiving/message-reader.js';
 import { MessageWriter } from './sending/message-writer.js';
 import { type BytesLike, checkType, toBytes, toControlPayload, toPayload } from './sending/payload.js';
@@ -50,7 +51,8 @@ export let onListenerRejected: (
  * Nothing that a peer or the network does makes a method throw or a promise reject unhandled: `send()` returns
  * false once the connection is closing, calls that wait reject with a {@link ConnectionClosedError}. Listeners may
  * be async. One that rejects because its own connection ended is ignored; any other rejection closes the connection
- * with 1011, and is emitted as `error` on the server, or here for a client.
+ * with 1011, and is emitted as `error` on the server, or here for a client; after the `close` of a client, which is its
+ * last event, it is thrown.
  *
  * @typeParam Data - what the application keeps in `data`
  */
@@ -58,7 +60,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   readonly #life: Lifecycle;
 
   constructor(stream: Duplex, init: ConnectionInit<Data>) {
-    checkOptions('new WebSocketConnection()', init ?? null);
+    checkInit(init);
     super(init);
     this.#life = new Lifecycle(stream, this, init);
   }
@@ -68,8 +70,9 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    * copied in all cases: leave them unchanged until `drained()`. A Blob is read when its turn comes; one that cannot
    * be read, or is not UTF-8 when sent as text, closes the connection with 1011.
    *
-   * @returns whether there is room for more; false, with nothing sent, once the connection is closing or closed. A
-   * caller that keeps sending after false fails the connection at `maxBufferedAmount`
+   * @returns whether there is room for more; false, with nothing sent, once the connection is closing or closed. Also
+   * false for a connection that has sent 64 KiB in one turn of the event loop that takes longer than 4 ms: others are to
+   * have theirs. A caller that keeps sending after false fails the connection at `maxBufferedAmount`
    * @throws TypeError for data that is neither string nor bytes, or bytes that are not UTF-8 sent as text
    */
   send(data: string | BytesLike | Blob | PreparedMessage, options?: SendOptions): boolean {
@@ -77,7 +80,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     if (typeof data === 'string' && options === undefined) {
       return life.isOpen && life.sender.send(Opcode.Text, data, true);
     }
-    checkOptions('send()', options);
+    if (options !== undefined) checkSendOptions('send()', options);
     const compress = options?.compress ?? true;
     // The usual case first: the checks below are 5 % of the instructions of an echoed message of 20 bytes
     if (data instanceof Uint8Array && (options === undefined || options.type === 'binary')) {
@@ -85,7 +88,6 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     }
     if (data instanceof PreparedMessage) return life.isOpen && life.sender.sendPrepared(data, compress);
     const type = options?.type ?? (typeof data === 'string' ? 'text' : 'binary');
-    checkType(type);
     const opcode = type === 'text' ? Opcode.Text : Opcode.Binary;
     if (data instanceof Blob) {
       const read = async (): Promise<Uint8Array> => {
@@ -114,12 +116,11 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    */
   sendStream(source: MessageSource, options: SendStreamOptions = {}): Promise<void> {
     try {
-      checkOptions('sendStream()', options);
-      const type = options.type ?? 'binary';
+      const signal = signalOf('sendStream()', options, 'type');
+      const { type = 'binary' } = options;
       checkType(type);
-      checkSignal(options.signal);
       const opened = openSource(source);
-      return handled(sendStream(this.createWriter(type), opened, options.signal));
+      return handled(sendStream(this.createWriter(type), opened, signal));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -127,19 +128,16 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
 
   /**
    * The next message; null after a clean close. A message that was received before and never begun is discarded;
-   * while one is being read, the call waits until it is read, cancelled or left. Rejects with ERR_CONSUMPTION
-   * while another `receive()` waits.
+   * while one is being read, the call waits until it is read, cancelled or left. One that is read in parts counts as left
+   * where none of them is being read. Rejects with ERR_CONSUMPTION while another `receive()` waits.
    */
   receive(options: { readonly signal?: AbortSignal } = {}): Promise<MessageReader | null> {
-    let inbox: Inbox;
     try {
-      checkOptions('receive()', options);
-      checkSignal(options.signal);
-      inbox = this.#life.receiver.inbox;
+      const signal = signalOf('receive()', options);
+      return handled(this.#life.receiver.inbox.receive(signal));
     } catch (error) {
       return Promise.reject(error);
     }
-    return handled(inbox.receive(options.signal));
   }
 
   /** All messages until a clean close; throws when the connection ends otherwise. */
@@ -157,15 +155,14 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     const life = this.#life;
     let payload: Buffer;
     let timeout: number;
+    let signal: AbortSignal | undefined;
     try {
-      checkOptions('ping()', options);
+      signal = signalOf('ping()', options, 'timeout');
       payload = data === undefined ? life.pings.nextPayload() : toControlPayload(data);
       timeout = checkNumber('timeout', options.timeout, life.options.pingTimeout, 0, 0x7fff_ffff);
-      checkSignal(options.signal);
     } catch (error) {
       return Promise.reject(error);
     }
-    const { signal } = options;
     if (signal?.aborted) return handled(Promise.reject(signal.reason));
     if (!life.isOpen) return handled(Promise.reject(life.reason.error));
     if (!life.sender.control(() => life.endpoint.sendPing(payload)))
@@ -182,15 +179,17 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     if (isOpen) sender.control(() => endpoint.sendPong(payload));
   }
 
-  /** Holds `message` events; reading stops, and the peer is slowed down through the TCP window. */
+  /**
+   * Holds `message` events, and the end behind them; reading stops, and the peer is slowed down through the TCP window.
+   * Also in front of the first listener. Throws ERR_CONSUMPTION when messages are pulled.
+   */
   pause(): void {
-    this.#life.receiver.pause(true);
+    this.#life.receiver.pause();
   }
 
   /** Lets `message` events go on; without a listener, messages are read and dropped from here on. */
   resume(): void {
-    this.#life.receiver.listen();
-    this.#life.receiver.pause(false);
+    this.#life.receiver.resume();
   }
 
   /**
@@ -204,13 +203,12 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    */
   drained(options?: DrainedOptions): Promise<void> {
     if (options === undefined) return this.#life.sender.drained();
+    let signal: AbortSignal | undefined;
     try {
-      checkOptions('drained()', options);
-      checkSignal(options.signal);
+      signal = signalOf('drained()', options);
     } catch (error) {
       return Promise.reject(error);
     }
-    const { signal } = options;
     return signal?.aborted ? handled(Promise.reject(signal.reason)) : this.#life.sender.drained(signal);
   }
 
@@ -239,11 +237,9 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     options: ClosingOptions = {},
   ): Promise<CloseInfo> {
     closeBody(code, reason);
-    checkOptions('close()', options);
-    const { receive = false } = options;
-    if (typeof receive !== 'boolean')
-      throw new TypeError(`Option receive is not a boolean: ${String(receive)}`);
-    return this.#life.close(code, reason, receive);
+    checkNames('close()', options, ['receive']);
+    checkBoolean('receive', options.receive);
+    return this.#life.close(code, reason, options.receive);
   }
 
   /** How the connection ended, whoever ended it; never rejects. */

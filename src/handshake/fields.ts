@@ -190,6 +190,9 @@ export function formatExtensions(elements: readonly ExtensionElement[]): string 
  * a value that would start another field or end the head: CR, LF, NUL, and all that is not one byte.
  */
 export function checkHeaders(headers: HeaderRecord): [name: string, value: string][] {
+  // An async function gives a promise, which has no fields
+  if (typeof headers !== 'object' || headers === null || 'then' in headers)
+    throw new TypeError(`Expected a record of header fields: ${String(headers)}`);
   const fields: [string, string][] = [];
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) continue;

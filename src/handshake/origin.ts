@@ -77,8 +77,8 @@ export function compileOrigins<Request>(policy: OriginPolicy<Request> | undefine
   if (policy === undefined) return (origin, own) => own.some((one) => isSameOrigin(origin, one));
   if (policy === '*') return () => true;
   if (typeof policy === 'function') return (origin, _own, request) => policy(origin, request);
-  if (!Array.isArray(policy)) {
-    throw new TypeError(`Expected origins to be '*', an array or a function: ${String(policy)}`);
+  if (!Array.isArray(policy) || policy.some((entry) => typeof entry !== 'string')) {
+    throw new TypeError(`Expected origins to be '*', an array of strings or a function: ${String(policy)}`);
   }
   const rules = policy.map(compileRule);
   return (origin) => {

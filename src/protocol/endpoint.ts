@@ -160,10 +160,11 @@ export class Endpoint extends EndpointOutput {
           this.#onHeader();
           break;
         case FrameEvent.Payload: {
-          const last = parser.fin && parser.remaining === 0;
+          const frameEnds = parser.remaining === 0;
+          const last = parser.fin && frameEnds;
           if (this.#discarding) return this.#onDropped(last);
           if (!this.#decoding) return this.#onData(parser.chunk, parser.start, parser.end, last);
-          this.extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last);
+          this.extension!.decoder.write(parser.chunk.subarray(parser.start, parser.end), last, frameEnds);
           this.#undecoded = true;
           break;
         }

@@ -57,8 +57,11 @@ export function checkBytes(name: string, bytes: unknown): asserts bytes is Uint8
 export interface MessageDecoder {
   /**
    * Takes a part of the payload; `last` marks the end of the message. Never called while `read()` has more.
+   *
+   * @param frameEnds - the part is the last one of its frame. The sender may have flushed there and wait for an answer:
+   *   what can be decoded is to be read before more comes
    */
-  write(payload: Buffer, last: boolean): void;
+  write(payload: Buffer, last: boolean, frameEnds: boolean): void;
   /**
    * The next part of the data, or `null`: then it wants more payload, works elsewhere (`busy`), or the
    * message is complete (`done`). Throws a `ProtocolError` to fail the connection. What is neither bytes nor

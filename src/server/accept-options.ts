@@ -15,7 +15,7 @@ import { checkExtraHeaders, type HeaderRecord } from '../handshake/fields.js';
 import { compileOrigins, type OriginCheck, type OriginPolicy } from '../handshake/origin.js';
 import type { Rejection } from '../handshake/server-handshake.js';
 import { checkSubprotocols, type SubprotocolChoice } from '../handshake/subprotocol.js';
-import { checkExtensions, checkNumber, checkSignal } from '../options.js';
+import { checkBoolean, checkExtensions, checkNumber, checkSignal } from '../options.js';
 import type { ExtensionFactory } from '../protocol/extension.js';
 import type { Authenticate } from './authentication.js';
 
@@ -138,8 +138,7 @@ export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOpti
   if (refuse !== undefined && typeof refuse !== 'function') {
     throw new TypeError('Option refuse is not a function');
   }
-  if (typeof trustProxy !== 'boolean')
-    throw new TypeError(`Option trustProxy is not a boolean: ${trustProxy}`);
+  checkBoolean('trustProxy', trustProxy);
   return {
     connection: resolveConnectionOptions(options),
     checkOrigin: compileOrigins(options.origins),

@@ -2,7 +2,7 @@
 
 import type { SendOptions } from '../connection/connection-types.js';
 import { WebSocketConnection } from '../connection/websocket-connection.js';
-import { checkNames } from '../options.js';
+import { checkBoolean, checkNames } from '../options.js';
 
 /** Options of `WebSocketServer.broadcast()`. */
 export interface BroadcastOptions<Data = unknown> extends SendOptions {
@@ -31,6 +31,7 @@ export function resolveBroadcastOptions<Data>(options: BroadcastOptions<Data>): 
   readonly filter: BroadcastOptions<Data>['filter'];
 } {
   checkNames('broadcast()', options, ['type', 'compress', 'except', 'filter']);
+  checkBoolean('compress', options.compress);
   const { except, filter } = options;
   if (filter !== undefined && typeof filter !== 'function')
     throw new TypeError('Option filter is not a function');

@@ -9,22 +9,26 @@ export function broadcast<Data>(
   connections: ReadonlySet<WebSocketConnection<Data>>,
   data: string | BytesLike,
   options: BroadcastOptions<Data>,
+  highWaterMark: number,
 ): BroadcastResult {
   const { except, filter } = resolveBroadcastOptions(options);
-  const message = prepareMessage(data, options);
+  const { type, compress } = options;
+  const message = prepareMessage(data, type === undefined ? {} : { type });
+  const sending = compress === undefined ? undefined : { compress };
   let receivers: Iterable<WebSocketConnection<Data>> = connections;
   if (filter !== undefined) {
-    receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws));
+    receivers = [...receivers].filter((ws) => ws.state === 'open' && !except.has(ws) && filter(ws) === true);
   }
   let sent = 0;
   let full = 0;
   for (const ws of receivers) {
     if (ws.state !== 'open' || except.has(ws)) continue;
-    const room = ws.send(message, options);
+    const room = ws.send(message, sending);
     // One that exceeds maxBufferedAmount fails
     if (!room && ws.state !== 'open') continue;
     sent++;
-    if (!room) full++;
+    // A send() also returns false for the sake of other connections
+    if (!room && ws.bufferedAmount >= highWaterMark) full++;
   }
   return { sent, full };
 }

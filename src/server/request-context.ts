@@ -9,7 +9,10 @@ import { Fields } from '../handshake/fields.js';
 import { isHost, ownOrigins } from '../handshake/origin.js';
 import { type PathParams, pathOf } from '../handshake/path.js';
 
-/** The last request's URL, as it was put together and as it was parsed; see {@link RequestContext.href}. */
+/**
+ * The last request's URL, as it was put together and as it was parsed; see {@link RequestContext.href}. Connections share
+ * it: both are strings, and nothing else goes into them than what the request says.
+ */
 const last = { text: '', href: '' };
 
 const noParams: PathParams = Object.freeze(Object.create(null));
@@ -46,7 +49,8 @@ export class RequestContext {
   href(host: string): string {
     const text = this.#text(host);
     if (text !== last.text) {
-      last.href = (this.#url ?? this.#parse(text)).href;
+      // Not of `url`, which the application may have changed: other connections get it, too
+      last.href = this.#parse(text).href;
       last.text = text;
     }
     return last.href;

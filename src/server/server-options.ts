@@ -1,6 +1,6 @@
 /** Options of `WebSocketServer`, their defaults and their checks. */
 
-import { checkNames, checkNumber, checkSignal } from '../options.js';
+import { checkBoolean, checkNames, checkNumber, checkSignal } from '../options.js';
 import { CloseCode } from '../protocol/close-code.js';
 import { closeBody } from '../protocol/close-frame.js';
 import { type AcceptOptions, acceptOptionNames } from './accept-options.js';
@@ -71,6 +71,7 @@ export function checkServerOptions(options: WebSocketServerOptions): number {
   checkNames('new WebSocketServer()', options, optionNames);
   checkSignal(options.signal);
   const { port, host, server, noServer = false, backlog } = options;
+  checkBoolean('noServer', noServer);
   if (Number(port !== undefined) + Number(server !== undefined) + Number(noServer) !== 1) {
     throw new TypeError('Expected exactly one of the options port, server and noServer');
   }

@@ -148,7 +148,15 @@ async function check(message: MessageReader, all: Buffer, { parts, rest }: Case)
   expect(message.bodyUsed).toBe(parts.length > 0);
   if (rest === 'cancel') {
     message.cancel();
-    await expect(message.read(1)).rejects.toThrow(TypeError);
+    expect(message.bodyUsed).toBe(true);
+    for (const read of [
+      () => message.read(1),
+      () => message.read(0),
+      () => message.skip(0),
+      () => message.chunks(0).next(),
+      () => message.bytes(),
+    ])
+      await expect(read()).rejects.toEqual(CONSUMPTION);
   } else expect(Buffer.from(await readRest[rest](message))).toEqual(all.subarray(at));
 }
 

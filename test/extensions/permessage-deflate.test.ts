@@ -785,7 +785,7 @@ test('[X-32] after close() a decoder reads nothing, fails nothing and calls noth
       const { decoder, ...extension } = extensionOf('server');
       let calls = 0;
       decoder.onready = () => calls++;
-      decoder.write(payload, last);
+      decoder.write(payload, last, true);
       if (turnsBefore > 0) {
         try {
           decoder.read(1e9);
@@ -797,7 +797,7 @@ test('[X-32] after close() a decoder reads nothing, fails nothing and calls noth
       calls = 0;
       extension.close();
       expect([decoder.read(1e9), decoder.busy]).toEqual([null, false]);
-      decoder.write(payload, true);
+      decoder.write(payload, true, true);
       expect([decoder.read(1e9), decoder.busy]).toEqual([null, false]);
       await turns(20);
       expect(calls).toBe(0);
@@ -1150,7 +1150,7 @@ test('the memory that connections share is made with the first message', async (
   expect(allocated()).toBeLessThan(1024);
   const { extension } = fresh().accept([])!;
   extension.encoder.encode(content(1, 300), true);
-  extension.decoder.write(Buffer.from('f248cdc9c90700', 'hex'), true);
+  extension.decoder.write(Buffer.from('f248cdc9c90700', 'hex'), true, true);
   expect(String(extension.decoder.read(100))).toBe('Hello');
   expect(allocated()).toBeGreaterThan(40 * 1024);
   spy.mockRestore();
@@ -1163,7 +1163,7 @@ test('what a connection keeps is only as large as what it has seen', () => {
   const kept = Array.from({ length: 100 }, () => {
     const { server } = negotiate();
     server.encoder.encode(data, true);
-    server.decoder.write(payload, true);
+    server.decoder.write(payload, true, true);
     expect(server.decoder.read(1000)?.length).toBe(300);
     return server;
   });

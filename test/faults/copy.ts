@@ -130,7 +130,7 @@ export class Copy {
   }
 
   remove(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
   async #planted<T>(fault: Fault, work: () => Promise<T>): Promise<T> {

@@ -23,15 +23,7 @@ const usage = `Usage: npm run faults -- [options]
   --seconds N    how long the simulation may take to find one (default 60)
   --check        runs no tests: only checks that every fault still fits the sources, and compiles`;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true, default: [] },
-    part: { type: 'string', default: '0/1' },
-    seconds: { type: 'string', default: '60' },
-    check: { type: 'boolean', default: false },
-    help: { type: 'boolean' },
-  },
-});
+const values = readOptions();
 if (values.help) {
   console.log(usage);
   process.exit();
@@ -46,6 +38,7 @@ const [first = 0, step = 1] = values.part.split('/').map(Number);
 const faults = all
   .filter(({ name }) => values.only.length === 0 || values.only.includes(name))
   .filter((_, index) => index % step === first);
+if (!(Number(values.seconds) > 0)) refuse(`--seconds ${values.seconds}: expected a number of seconds`);
 if (faults.length === 0) refuse(`--part ${values.part}: it has none of the faults`);
 
 function refuse(why: string): never {
@@ -53,11 +46,32 @@ function refuse(why: string): never {
   process.exit(2);
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: 'string', multiple: true, default: [] },
+        part: { type: 'string', default: '0/1' },
+        seconds: { type: 'string', default: '60' },
+        check: { type: 'boolean', default: false },
+        help: { type: 'boolean' },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(`${(error as Error).message}\n${usage}`);
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     endAll();
+    removeCopies();
     process.exit(1);
   });
+}
+
+function removeCopies(): void {
+  for (const copy of copies) copy.remove();
 }
 
 const copies = Array.from({ length: availableParallelism() }, () => new Copy(root));
@@ -110,7 +124,7 @@ try {
   failed++;
   console.error(`Without a fault: ${(error as Error).message}`);
 } finally {
-  for (const copy of copies) copy.remove();
+  removeCopies();
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);

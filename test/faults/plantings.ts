@@ -129,7 +129,11 @@ export const plantings: readonly Fault[] = [
     name: 'X-12',
     what: 'entries of the queue cost nothing',
     edits: [
-      edit('sending/sender.ts', 'const cost = amount + endpoint.overhead +', 'const cost = amount + 0 *'),
+      edit(
+        'sending/sender.ts',
+        'waiting + queue.size + queue.count * ENTRY_COST',
+        'waiting + queue.size + 0 * ENTRY_COST',
+      ),
     ],
   },
   {
@@ -215,7 +219,7 @@ export const plantings: readonly Fault[] = [
         find: 'const early = this.#end === this.#start && this.#pieces.length < MAX_REFERENCES;',
         replace: 'const early = true;',
       },
-      edit('sending/sender.ts', 'amount + endpoint.overhead +', 'amount +'),
+      edit('sending/sender.ts', 'pending + endpoint.overhead +', 'pending +'),
     ],
   },
   {
@@ -251,7 +255,7 @@ export const plantings: readonly Fault[] = [
     edits: [
       {
         file: 'src/extensions/permessage-deflate/inflater.ts',
-        find: 'this.#last = false;\n    this.onready = null;',
+        find: 'this.#last = this.#flushed = false;\n    this.onready = null;',
         replace: 'this.onready = null;',
       },
       {
@@ -276,7 +280,13 @@ export const plantings: readonly Fault[] = [
   {
     name: 'X-34',
     what: 'a large write is given to the stream as a whole',
-    edits: [edit('transport.ts', 'if (size <= this.#part) {', 'if (size >= 0) {')],
+    edits: [
+      edit(
+        'transport.ts',
+        'if (size <= (this.#pace === null ? FIRST_PART : this.#pace.part)) {',
+        'if (size >= 0) {',
+      ),
+    ],
   },
   {
     name: 'X-34',

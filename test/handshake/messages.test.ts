@@ -86,8 +86,11 @@ describe('what the application gives wrongly', () => {
     ['Invalid character in header field A: "\\u0001"', () => checkFieldValue('A', '\u0001')],
     ['Invalid character in header field Host: "a\\n"', () => requestFields('a\n', { key })],
     ['Invalid token in an extension: "a b"', () => formatExtensions([{ name: 'a b', parameters: [] }])],
-    ["Expected origins to be '*', an array or a function: 5", () => compileOrigins(5 as never)],
-    ["Expected origins to be '*', an array or a function: a.com", () => compileOrigins('a.com' as never)],
+    ["Expected origins to be '*', an array of strings or a function: 5", () => compileOrigins(5 as never)],
+    [
+      "Expected origins to be '*', an array of strings or a function: a.com",
+      () => compileOrigins('a.com' as never),
+    ],
     ['Option origins has an entry that is no host or origin: a/b', () => compileOrigins(['a/b'])],
     ['Expected subprotocols to be an array: a', () => checkSubprotocols('a' as never)],
     ['Subprotocol is not a token: "a b"', () => checkSubprotocols(['a b'])],

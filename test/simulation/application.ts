@@ -81,9 +81,7 @@ export class Application {
         listen(this.#world, this.end, this.ws);
         break;
       case 'pause':
-        this.end.lifeCycle.on('pause()');
-        this.end.paused = true;
-        this.#guard('pause', () => this.ws.pause());
+        this.#pause();
         break;
       case 'resume':
         this.#resume();
@@ -305,18 +303,29 @@ export class Application {
     end.left = true;
   }
 
+  #pause(): void {
+    const { end, ws } = this;
+    end.lifeCycle.on('pause()');
+    try {
+      ws.pause();
+      end.paused = true;
+    } catch (error) {
+      if (!end.pulled || !isLawful(error)) this.#world.report('threw', `pause ${signatureOf(error)}`);
+    }
+  }
+
   #resume(): void {
     const { end, ws } = this;
     end.lifeCycle.on('resume()');
     end.paused = false;
     end.events ||= !end.pulled;
+    // Without a listener, messages are read and dropped
+    if (!end.consuming) {
+      end.left = true;
+      end.unobserved = Number.POSITIVE_INFINITY;
+    }
     try {
       ws.resume();
-      // Without a listener, messages are read and dropped
-      if (!end.consuming) {
-        end.left = true;
-        end.unobserved = Number.POSITIVE_INFINITY;
-      }
     } catch (error) {
       // What a listener throws may propagate
       const lawful = error instanceof OwnError || (end.pulled && isLawful(error));

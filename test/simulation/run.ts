@@ -341,7 +341,8 @@ function checkReason({ report }: World, end: End, info: CloseInfo): void {
     report('reason', 'the reason is not that of the peer', `${name} ${info.reason} for ${theirs}`);
   // An end that answers, or fails, sends another Close frame
   const closes = peer.closedAt !== null || peer.goodbye !== null;
-  const other = aborts || peer.plan.raw || closes || peer.failure !== null || end.failure !== null;
+  const other =
+    aborts || peer.aborts || peer.plan.raw || closes || peer.failure !== null || end.failure !== null;
   if (goodbye === null || other || output.tap.close === null) return;
   const sent = output.tap.reasonWithin(Number.POSITIVE_INFINITY);
   if (sent !== goodbye.reason)

@@ -60,6 +60,7 @@ export class Inbox {
       this.#waiter = waiter;
       waiter.stop = onAbort(signal, (reason) => {
         this.#waiter = null;
+        this.#pending = false;
         reject(reason);
       });
       this.#settle();

@@ -173,8 +173,8 @@ export class MessageBody {
   cancel(
     error: Error = new WebSocketError('ERR_CONSUMPTION', 'Tried to read a message that was cancelled'),
   ): void {
+    this.error ??= error;
     if (this.done) return;
-    this.error = error;
     const pending = this.#pending;
     this.#pending = null;
     pending?.reject(error);

@@ -4,7 +4,7 @@ import { handled } from '../handled.js';
 import { assertHeld } from './assembly.js';
 import type { MessageBody } from './message-body.js';
 
-const over: IteratorResult<Buffer, undefined> = { done: true, value: undefined };
+const over = (): IteratorResult<Buffer, undefined> => ({ done: true, value: undefined });
 
 /** Throws a RangeError for a number of bytes that is no integer from 0 to `most`. */
 export function checkCount(size: number, most: number): void {
@@ -12,15 +12,18 @@ export function checkCount(size: number, most: number): void {
   throw new RangeError(`Expected a number of bytes that is an integer from 0 to ${most}: ${String(size)}`);
 }
 
+/** No bytes, of a message that can still be read. */
+function nothingOf<T>(body: MessageBody, nothing: T): T {
+  if (body.error === null) return nothing;
+  throw body.error;
+}
+
 /** The next `size` bytes, collected; null at the end of the message. */
 export async function readPart(body: MessageBody, size: number): Promise<Buffer | null> {
   body.beginPart();
   try {
-    if (size === 0) {
-      // It is there at the end of the message as well
-      if (body.error === null) return Buffer.alloc(0);
-      throw body.error;
-    }
+    // It is there at the end of the message as well
+    if (size === 0) return nothingOf(body, Buffer.alloc(0));
     const begin = body.taken;
     const first = await body.next(size);
     if (first === null || first.length === size) return first;
@@ -45,6 +48,7 @@ export async function readPart(body: MessageBody, size: number): Promise<Buffer 
 export async function skipPart(body: MessageBody, size: number): Promise<void> {
   body.beginPart();
   try {
+    if (size === 0) return nothingOf(body, undefined);
     for (let left = size; left > 0; ) {
       const chunk = await body.next(left);
       if (chunk === null) throw body.endEarly(size, left);
@@ -64,14 +68,15 @@ export function chunksOfPart(body: MessageBody, size: number): AsyncIterableIter
     body.endPart();
   };
   const next = async (): Promise<IteratorResult<Buffer, undefined>> => {
+    if (size === 0) return nothingOf(body, over());
     const missing = end - body.taken;
-    if (left || missing === 0) return over;
+    if (left || missing === 0) return over();
     const value = await body.next(missing);
     if (value !== null) {
       if (!left && body.taken === end) finish();
       return { done: false, value };
     }
-    if (left) return over;
+    if (left) return over();
     left = true;
     throw body.endEarly(size, end - body.taken);
   };
@@ -84,7 +89,7 @@ export function chunksOfPart(body: MessageBody, size: number): AsyncIterableIter
         left = true;
         body.leavePart();
       }
-      return over;
+      return over();
     },
     [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
       return this;

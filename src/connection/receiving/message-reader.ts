@@ -11,8 +11,9 @@ export type MessageType = 'text' | 'binary';
  * use rejects with a TypeError. In front of that, {@link read}, {@link chunks} and {@link skip} read parts of it, one
  * after another; two at once reject with a TypeError.
  *
- * A message that is not begun when the next one is asked for is discarded, as is the rest of one of which no part is
- * being read: reading it later rejects with ERR_CONSUMPTION. While it is being read, the next one waits.
+ * A message that is not begun when the next one is asked for is discarded: reading it later rejects with ERR_CONSUMPTION.
+ * While it is being read, the next one waits; one that is read in parts is left, and discarded, where the next one is asked
+ * for and no part is being read: ask for it after the last part.
  *
  * Reading rejects with a `ProtocolError` when the peer breaks the protocol within the message, and with a
  * `ConnectionClosedError` when the connection ends before the message does.
@@ -31,6 +32,7 @@ export class MessageReader {
   #used = false;
   /** A part of it was read, or is being read. */
   #inParts = false;
+  #cancelled = false;
 
   /** @internal */
   constructor(type: MessageType, body: MessageBody) {
@@ -40,7 +42,7 @@ export class MessageReader {
 
   /** Whether the body is being read or was read. */
   get bodyUsed(): boolean {
-    return this.#used || this.#inParts;
+    return this.#used || this.#inParts || this.#cancelled;
   }
 
   /**
@@ -148,12 +150,12 @@ export class MessageReader {
   }
 
   /**
-   * Drops what is unread of the message: an iteration, and a method that waits, rejects with ERR_CONSUMPTION. A
+   * Drops what is unread of the message: what waits for it, or reads it later, rejects with ERR_CONSUMPTION. A
    * message that is dropped without being begun fails the connection with 1009 when it is over
    * `maxMessageSize`.
    */
   cancel(): void {
-    this.#used = true;
+    this.#cancelled = true;
     this.#body.cancel();
   }
 

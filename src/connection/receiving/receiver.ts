@@ -6,7 +6,7 @@
  */
 import { ProtocolError } from '../../errors.js';
 import { CloseCode } from '../../protocol/close-code.js';
-import { type Endpoint, EndpointEvent } from '../../protocol/endpoint.js';
+import { EndpointEvent } from '../../protocol/endpoint.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { throwLater } from '../listener-context.js';
@@ -107,10 +107,17 @@ export class Receiver implements Waiting {
     return this.#inbox;
   }
 
-  /** Holds the messages of event listeners, or lets them go. */
-  pause(on: boolean): void {
-    this.#paused = on;
-    if (!on) this.pump();
+  /** Holds the messages of event listeners, of which the first may be to come; throws when they are pulled. */
+  pause(): void {
+    if (this.#mode !== Mode.Undecided) checkMode(this.#mode, Mode.Events);
+    this.#paused = true;
+  }
+
+  /** Lets them go. */
+  resume(): void {
+    this.listen();
+    this.#paused = false;
+    this.pump();
   }
 
   /** A consumer has left, or has read the message that it still had. */
@@ -238,20 +245,16 @@ export class Receiver implements Waiting {
     this.holding = false;
     const { emitter, endpoint } = this.#life;
     endpoint.countDelivered();
-    const message = this.#assemble(endpoint);
+    let message: string | Buffer | undefined;
+    try {
+      message = this.#assembly.add(endpoint);
+    } catch (error) {
+      // A listener has transferred memory that it lies in
+      this.fail(error as Error);
+    }
     if (typeof message === 'string') emitter.emit('message', message, 'text');
     else if (message !== undefined) emitter.emit('message', message, 'binary');
     return true;
-  }
-
-  /** A message that cannot be assembled fails the connection: a listener has transferred memory that it lies in. */
-  #assemble(endpoint: Endpoint): string | Buffer | undefined {
-    try {
-      return this.#assembly.add(endpoint);
-    } catch (error) {
-      this.fail(error as Error);
-      return undefined;
-    }
   }
 
   /** Delivers it to a consumer that pulls, or drops it while discarding. */

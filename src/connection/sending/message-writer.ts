@@ -1,8 +1,8 @@
 /** A message sent piece by piece, as fragments, RFC 6455 §5.4. */
-import { checkOptions, checkSignal } from '../../options.js';
 import { type MessageOpcode, Opcode } from '../../protocol/opcode.js';
 import { Utf8Validator } from '../../protocol/utf8.js';
 import { onAbort } from '../abort.js';
+import { signalOf } from '../call-options.js';
 import type { WriteOptions } from '../connection-types.js';
 import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
@@ -60,7 +60,7 @@ export class MessageWriter implements TurnHolder {
         else life.sender.release(this);
       };
       if (ended !== null) this.cancel(ended);
-      else if (!life.sender.acquire(this, granted)) this.cancel(life.reason.error);
+      else if (!life.sender.queue.acquire(this, granted)) this.cancel(life.reason.error);
     });
     this.#tail.catch(() => {});
   }
@@ -83,13 +83,13 @@ export class MessageWriter implements TurnHolder {
    */
   write(chunk: string | BytesLike, options?: WriteOptions): Promise<void> {
     if (options === undefined) return this.#step(chunk, false);
+    let signal: AbortSignal | undefined;
     try {
-      checkOptions('write()', options);
-      checkSignal(options.signal);
+      signal = signalOf('write()', options);
     } catch (error) {
       return Promise.reject(error);
     }
-    const stop = onAbort(options.signal, (reason) => this.abort(reason));
+    const stop = onAbort(signal, (reason) => this.abort(reason));
     const step = this.#step(chunk, false);
     step.then(stop, stop);
     return step;
@@ -162,10 +162,10 @@ export class MessageWriter implements TurnHolder {
     if (this.ending) return Promise.reject(new TypeError('Tried to write to a message after end()'));
     const { sender } = this.#life;
     const size = sizeOf(chunk);
-    let held = this.#cancelled === null && sender.holdFragment(size);
+    let held = this.#cancelled === null && sender.queue.holdFragment(size);
     if (held) this.ending = fin;
     const release = (): void => {
-      if (held) sender.queue.countFragment(-1, size);
+      if (held) sender.queue.releaseFragment(size);
       held = false;
     };
     const turn = (): Promise<void> => {

@@ -21,6 +21,9 @@ interface Flushable {
   onFlush(): void;
 }
 
+/** Slices that have begun. */
+export let slices = 0;
+
 let began = 0;
 let left = LOOK;
 let spent = false;
@@ -63,6 +66,7 @@ export function nextTurn(): Promise<void> {
 function arm(): void {
   if (armed) return;
   armed = true;
+  slices++;
   setImmediate(turn);
 }
 

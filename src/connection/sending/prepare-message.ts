@@ -1,5 +1,5 @@
 /** A message that is framed once and sent to many connections. */
-import { checkOptions } from '../../options.js';
+import { checkNames } from '../../options.js';
 import { Opcode } from '../../protocol/opcode.js';
 import { PreparedMessage } from '../../protocol/prepared-message.js';
 import type { MessageType } from '../receiving/message-reader.js';
@@ -22,8 +22,8 @@ export function prepareMessage(
   data: string | BytesLike,
   options: { readonly type?: MessageType } = {},
 ): PreparedMessage {
-  checkOptions('prepareMessage()', options);
-  const type = options.type ?? (typeof data === 'string' ? 'text' : 'binary');
+  checkNames('prepareMessage()', options, ['type']);
+  const type = options.type === undefined ? (typeof data === 'string' ? 'text' : 'binary') : options.type;
   checkType(type);
   return new PreparedMessage(toPayload(data, type), type === 'text' ? Opcode.Text : Opcode.Binary);
 }

@@ -16,6 +16,7 @@
 import { Fifo } from '../fifo.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { nextTurn, outputSpent } from './output-turns.js';
+import { affords, ENTRY_COST, WRITER_COST } from './send-limit.js';
 
 /** Who has the turn. */
 export const Turn = { Free: 0, Work: 1, Granted: 2, Begun: 3, Cut: 4 } as const;
@@ -44,7 +45,7 @@ export class SendQueue {
   /** Bytes of payload that are queued or worked on. */
   size = 0;
   /** Fragments of writers that wait for the one before, and the bytes in them. */
-  fragments = 0;
+  #fragments = 0;
   fragmentsSize = 0;
   /** Bytes of the message that has the turn, while it is worked on. */
   #workSize = 0;
@@ -67,25 +68,31 @@ export class SendQueue {
     return this.#entries.length;
   }
 
-  /** Writers whose messages are queued. */
-  get writers(): number {
-    return this.#writers.size;
-  }
-
   /** A message can be sent at once. */
   get free(): boolean {
     return this.turn === Turn.Free && this.count === 0;
   }
 
-  /** No message waits for its turn, is worked on, or has a fragment that waits. */
+  /**
+   * No message waits for its turn, is worked on, or has a fragment that waits. A writer that waits has nothing else: what
+   * it will be given is not sent yet.
+   */
   get isEmpty(): boolean {
-    return this.count === 0 && this.turn !== Turn.Work && this.fragments === 0;
+    return this.count === this.#writers.size && this.turn !== Turn.Work && this.#fragments === 0;
   }
 
-  /** A fragment waits for the one before it, or no longer: `count` is 1 or -1. */
-  countFragment(count: number, size: number): void {
-    this.fragments += count;
-    this.fragmentsSize += count * size;
+  /** A fragment waits for the one before it; false when too much waits already, and the connection is lost. */
+  holdFragment(size: number): boolean {
+    if (!affords(this.#life, this.fragmentsSize + this.#fragments * ENTRY_COST)) return false;
+    this.#fragments++;
+    this.fragmentsSize += size;
+    return true;
+  }
+
+  /** The fragment no longer waits. */
+  releaseFragment(size: number): void {
+    this.#fragments--;
+    this.fragmentsSize -= size;
   }
 
   /** Starts the entry now, or when all those in front of it are done. */
@@ -109,10 +116,19 @@ export class SendQueue {
     });
   }
 
-  /** A writer takes the turn. */
-  grant(writer: TurnHolder): void {
-    this.turn = Turn.Granted;
-    this.#writer = writer;
+  /**
+   * Calls `granted` when the writer's message has its turn, which ends with {@link releaseWriter}. False when too many
+   * writers wait already, and the connection is lost.
+   */
+  acquire(writer: TurnHolder, granted: () => void): boolean {
+    if (!affords(this.#life, this.#writers.size * WRITER_COST)) return false;
+    const start = (): void => {
+      this.turn = Turn.Granted;
+      this.#writer = writer;
+      granted();
+    };
+    this.add({ size: 0, start, writer });
+    return true;
   }
 
   /** The message of this writer is done, if it has the turn. */

@@ -12,8 +12,8 @@ import { handled } from '../handled.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { unchanged } from '../written-memory.js';
 import { FlushWaits } from './flush-waits.js';
-import { flushSoon, nextTurn, outputSpent } from './output-turns.js';
-import { affords, ENTRY_COST, PING_COST, WAITER_COST, WRITER_COST } from './send-limit.js';
+import { flushSoon, nextTurn, outputSpent, slices } from './output-turns.js';
+import { affords, ENTRY_COST, PING_COST, WAITER_COST } from './send-limit.js';
 import { SendQueue, Turn, type TurnHolder } from './send-queue.js';
 
 /** From this size on, queued bytes do not wait for the end of the tick. */
@@ -33,6 +33,9 @@ export class Sender {
   #finishing = false;
   /** Bytes that are flushed when the last Ping of the heartbeat is; -1 as long as that is queued. */
   #urgentEnd = 0;
+  /** The slice of time in which it has sent last, and how many bytes it had sent before. */
+  #slice = 0;
+  #sentBefore = 0;
   /** Made when somebody has to wait until what was sent is flushed. */
   #waits: FlushWaits | null = null;
 
@@ -105,20 +108,6 @@ export class Sender {
     return this.#room(0);
   }
 
-  /**
-   * Calls `granted` when the writer's message has its turn, which ends with {@link release}. False when too many
-   * writers wait already, and the connection is lost.
-   */
-  acquire(writer: TurnHolder, granted: () => void): boolean {
-    if (!affords(this.#life, this.queue.writers * WRITER_COST)) return false;
-    const start = (): void => {
-      this.queue.grant(writer);
-      granted();
-    };
-    this.queue.add({ size: 0, start, writer });
-    return true;
-  }
-
   /** Ends the turn of a writer's message. */
   release(writer: TurnHolder): void {
     this.queue.releaseWriter(writer);
@@ -133,14 +122,6 @@ export class Sender {
     if (transport.stalled || endpoint.pending > 0) {
       await this.#flushWaits.wait(false);
     } else if (outputSpent(size)) await nextTurn();
-  }
-
-  /** A fragment waits for the one before; false when too much waits already, and the connection is lost. */
-  holdFragment(size: number): boolean {
-    const { fragments, fragmentsSize } = this.queue;
-    if (!affords(this.#life, fragmentsSize + fragments * ENTRY_COST)) return false;
-    this.queue.countFragment(1, size);
-    return true;
   }
 
   /** Sends a Ping or Pong of the application; false when too many wait already, and the connection is lost. */
@@ -266,6 +247,22 @@ export class Sender {
     if (done !== undefined) this.queue.hold(done, size);
   }
 
+  /**
+   * A caller that sends as long as it is told that there is room, to a peer that reads fast, would keep the event loop
+   * for itself: this connection has sent much in this slice, which is used up. In a batch of input, that one's counts.
+   *
+   * @param sent - all bytes that it has sent, before and after compression
+   */
+  #sentEnough(size: number, sent: number): boolean {
+    if (this.corked) return false;
+    const spent = outputSpent(size);
+    if (this.#slice !== slices) {
+      this.#slice = slices;
+      this.#sentBefore = sent;
+    }
+    return spent && sent - this.#sentBefore >= WRITE_NOW;
+  }
+
   /** Has the queue flushed; returns whether there is room for more. */
   #room(size: number): boolean {
     const { endpoint, options, transport } = this.#life;
@@ -277,11 +274,15 @@ export class Sender {
     // The extension, or the flush, has failed
     if (!this.#life.isOpen) return false;
     const queue = this.#queue;
-    const amount = pending + transport.pending + (queue === null ? 0 : queue.size);
-    // In a batch of input, its own slice of time counts
-    if (amount < options.highWaterMark && (this.corked || !outputSpent(size))) return true;
-    const cost = amount + endpoint.overhead + (queue === null ? 0 : queue.count * ENTRY_COST);
+    const waiting = pending + endpoint.overhead + transport.pending;
+    const cost = queue === null ? waiting : waiting + queue.size + queue.count * ENTRY_COST;
+    if (
+      cost < options.highWaterMark &&
+      !this.#sentEnough(size, endpoint.bytesSent + transport.given + pending)
+    )
+      return true;
     const waits = this.#flushWaits;
+    // One message alone may be larger
     if (waits.full && !affords(this.#life, cost)) return false;
     waits.drain();
     this.schedule();

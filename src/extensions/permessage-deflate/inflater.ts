@@ -1,5 +1,5 @@
 /**
- * Decompression of messages, RFC 7692 §7.2.2.
+ * Decompression of messages, RFC 7692 §7.2.2, whole or up to where the sender has flushed its compressor.
  *
  *     payload up to SMALL_PAYLOAD, nothing unusual in it ──▶ inflateBlocks(), no zlib context at all
  *     payload and data not large ──────────────────────────▶ zlib at once, with the window as dictionary
@@ -32,6 +32,8 @@ export class Inflater implements MessageDecoder {
   done = false;
   onready: (() => void) | null = null;
   #last = false;
+  /** The fragment that came last ends as a flushed compressor ends it: what came so far may inflate on its own. */
+  #flushed = false;
   #stream: InflateStream | null = null;
   #closed = false;
   /** The payload of the message: when it came in one part, else what came so far. */
@@ -55,10 +57,11 @@ export class Inflater implements MessageDecoder {
     return this.#stream?.busy ?? false;
   }
 
-  write(payload: Buffer, last: boolean): void {
+  write(payload: Buffer, last: boolean, frameEnds: boolean): void {
     if (this.#closed) return;
     this.done = false;
     this.#last = last;
+    this.#flushed = frameEnds && !last && payload.subarray(-TAIL.length).equals(TAIL);
     if (this.#stream !== null) this.#stream.write(payload, last);
     else if (last && this.#payload.size === 0 && payload.length <= MAX_PAYLOAD) this.#whole = payload;
     else {
@@ -70,7 +73,7 @@ export class Inflater implements MessageDecoder {
   read(most: number): Buffer | null {
     try {
       if (this.#stream !== null) return this.#readStream(this.#stream);
-      return this.#last && !this.done ? this.#inflateNow(most) : null;
+      return (this.#last && !this.done) || this.#flushed ? this.#inflateNow(most) : null;
     } catch (error) {
       if (error instanceof ProtocolError) throw error;
       const { message } = error as Error;
@@ -81,7 +84,7 @@ export class Inflater implements MessageDecoder {
   /** Frees what it holds. From here on nothing is read, and `onready` is not called. */
   close(): void {
     this.#closed = true;
-    this.#last = false;
+    this.#last = this.#flushed = false;
     this.onready = null;
     this.#stream?.close();
     this.#stream = null;
@@ -90,16 +93,19 @@ export class Inflater implements MessageDecoder {
     this.#window.clear();
   }
 
-  /** A small message at once; what turns out not to be small is left to a stream. */
+  /** A small message, or what was flushed of one, at once; what turns out not to be small is left to a stream. */
   #inflateNow(most: number): Buffer | null {
-    const payload = this.#whole ?? this.#payload.take();
+    const came = this.#whole ?? this.#payload.take();
     this.#whole = null;
+    this.#flushed = false;
+    // In front of the tail that the sender has left there, as it is not the end of the message
+    const payload = this.#last ? came : came.subarray(0, -TAIL.length);
     if (payload.length <= SMALL_PAYLOAD) {
       const data = inflateBlocks(payload, this.#window);
       if (data !== null) {
         this.#window.push(data);
         this.#finish();
-        return data;
+        return this.#last || data.length > 0 ? data : null;
       }
     }
     const input = Buffer.concat([payload, TAIL, MARKED_BLOCK]);
@@ -111,7 +117,7 @@ export class Inflater implements MessageDecoder {
       const room = own ? MAX_DATA : Math.min(most, MAX_DATA) - size;
       const part = many ? null : this.#inflate(input.subarray(at), room);
       if (part === null) {
-        this.#startStream(payload.subarray(at));
+        this.#startStream(came.subarray(at));
         break;
       }
       this.#window.push(part.data);
@@ -120,11 +126,11 @@ export class Inflater implements MessageDecoder {
       at += part.used;
     }
     if (this.#stream === null) this.#finish();
-    else if (size === 0) return null;
+    if (size === 0 && (this.#stream !== null || !this.#last)) return null;
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
 
-  /** Inflates up to the end of a stream of blocks; null when that is more than `room` bytes. */
+  /** Inflates up to the end of a stream of blocks; null when a stream has to do it. */
   #inflate(input: Buffer, room: number): { data: Buffer; used: number } | null {
     const dictionary = this.#window.last();
     const options: ZlibOptions = {
@@ -140,7 +146,8 @@ export class Inflater implements MessageDecoder {
       const data = used === input.length ? withoutMark(buffer) : buffer;
       return data.length <= room ? { data, used } : null;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null;
+      // More data than there is room for, or a fragment that only looks as if the sender had flushed in front of its end
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' || !this.#last) return null;
       throw error;
     }
   }
@@ -160,6 +167,7 @@ export class Inflater implements MessageDecoder {
   }
 
   #finish(): void {
+    if (!this.#last) return;
     this.done = true;
     if (!this.#contextTakeover) this.#window.clear();
   }

@@ -153,7 +153,7 @@ async function inflate(
   let size = 0;
   try {
     for (const [i, fragment] of fragments.entries()) {
-      decoder.write(fragment, i === fragments.length - 1);
+      decoder.write(fragment, i === fragments.length - 1, true);
       for (;;) {
         const data = decoder.read(limit - size);
         if (data !== null) parts.push(Buffer.from(data));
