@@ -75,4 +75,39 @@ describe.each(roles)('a %s', (role) => {
       ws.terminate();
     },
   );
+
+  test('[S-01] an unknown option, or a wrong value, of any call is a TypeError that names it, and nothing is sent', async () => {
+    const stream = new Counting();
+    const ws = open(stream, role);
+    const options = { role, options: resolveConnectionOptions() };
+    const calls: [name: string, call: (wrong: never) => unknown, wrong: object][] = [
+      ['typ', (wrong) => ws.send('a', wrong), { typ: 'text' }],
+      ['typ', (wrong) => ws.send(Buffer.alloc(1), wrong), { type: 'binary', typ: 'text' }],
+      ['type', (wrong) => ws.send('a', wrong), { type: null }],
+      ['type', (wrong) => ws.send(prepareMessage('a'), wrong), { type: 'x' }],
+      ['compress', (wrong) => ws.send('a', wrong), { compress: 'no' }],
+      ['compress', (wrong) => ws.send(Buffer.alloc(1), wrong), { type: 'binary', compress: null }],
+      ['compress', (wrong) => prepareMessage('a', wrong), { compress: true }],
+      ['type', (wrong) => prepareMessage('a', wrong), { type: null }],
+      ['tiemout', (wrong) => ws.ping('', wrong), { tiemout: 1 }],
+      ['sginal', (wrong) => ws.receive(wrong), { sginal: AbortSignal.abort() }],
+      ['sginal', (wrong) => ws.drained(wrong), { sginal: AbortSignal.abort() }],
+      ['sginal', (wrong) => ws.sendStream(['a'], wrong), { sginal: AbortSignal.abort() }],
+      ['recieve', (wrong) => ws.close(1000, '', wrong), { recieve: true }],
+      ['receive', (wrong) => ws.close(1000, '', wrong), { receive: 1 }],
+      ['role', (wrong) => new WebSocketConnection(stream, wrong), { ...options, role: 'foo' }],
+      ['bogus', (wrong) => new WebSocketConnection(stream, wrong), { ...options, bogus: 1 }],
+      ['maxMessageSize', (wrong) => new WebSocketConnection(stream, wrong), { ...options, options: {} }],
+    ];
+    for (const [name, call, wrong] of calls) {
+      const outcome = (async (): Promise<unknown> => call(wrong as never))();
+      await expect(outcome).rejects.toThrow(TypeError);
+      await expect(outcome).rejects.toThrow(new RegExp(`\\b${name}\\b`));
+    }
+    const writer = ws.createWriter('text');
+    await expect(writer.write('a', { sginal: 1 } as never)).rejects.toThrow('sginal');
+    await turns();
+    expect([ws.state, stream.writes]).toEqual(['open', 0]);
+    ws.terminate();
+  });
 });

@@ -371,6 +371,26 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test('drained() waits for nothing of writers that were given nothing, and for what is queued behind them', async () => {
+    const [ws, peer] = await pair(role);
+    const first = ws.createWriter('text');
+    const second = ws.createWriter('text');
+    await ws.drained();
+    await first.write('a');
+    await ws.drained();
+    ws.send('behind them');
+    let drained = false;
+    const waiting = ws.drained().then(() => {
+      drained = true;
+    });
+    await turns(3);
+    expect(drained).toBe(false);
+    await Promise.all([first.end('b'), second.end('c')]);
+    await waiting;
+    for (const text of ['ab', 'c', 'behind them']) expect(await (await peer.receive())?.text()).toBe(text);
+    for (const each of [ws, peer]) each.terminate();
+  });
+
   test('sendStream takes what can be iterated over, and ends it when it fails', async () => {
     const [ws, peer] = await pair(role);
     const { Readable } = await import('node:stream');

@@ -80,6 +80,20 @@ describe('broadcast', () => {
     expect(results.at(-1)!.sent).toBe(2);
   });
 
+  test('a peer that reads is not full, however long the turn of the event loop takes', async () => {
+    const all = await three();
+    for (const began = performance.now(); performance.now() - began < 10; ) all[0]!.send('');
+    const before = performance.now();
+    while (performance.now() - before < 20) expect(server.broadcast('a')).toEqual({ sent: 3, full: 0 });
+    expect(all[1]!.send('b')).toBe(true);
+  });
+
+  test('a filter that returns a promise lets nobody through', async () => {
+    await three();
+    const filter = (async () => true) as never;
+    expect(server.broadcast('a', { filter })).toEqual({ sent: 0, full: 0 });
+  });
+
   test('a filter that throws has nothing sent', async () => {
     const [, second] = await three();
     const filter = (ws: WebSocketConnection): boolean => {

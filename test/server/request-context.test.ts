@@ -360,3 +360,23 @@ test('requireSubprotocol: a server that agrees to none fails the handshake, unle
   await plain.close();
   await expect(connect(url, { requireSubprotocol: 'no' as never })).rejects.toThrow(TypeError);
 });
+
+test('[X-01] what authenticate does to the URL of one request is not seen by another one that asks for the same', async () => {
+  let first = true;
+  const server = await start({
+    authenticate: (_request, { url }) => {
+      if (first) url.searchParams.set('session', 'of the first');
+      first = false;
+      return true;
+    },
+  });
+  const urls: string[] = [];
+  server.on('connection', (ws) => urls.push(ws.url));
+  for (let i = 0; i < 3; i++) {
+    const connection = once(server, 'connection');
+    await using client = await opened(portOf(server), {}, 'GET /feed HTTP/1.1');
+    await connection;
+    client.socket.destroy();
+  }
+  expect(urls.map((url) => new URL(url).search)).toEqual(['', '', '']);
+});

@@ -186,6 +186,20 @@ describe.each(roles)('a %s', (role) => {
     expect(await ws.closed).toEqual(cut);
   });
 
+  test.each(Object.entries(slowConsumers))(
+    '[X-09] over TCP: messages, Close and FIN of a peer that reads on, consumed by %s: the Close frame is answered',
+    async (_, consume) => {
+      const [ws, peer] = await rawPair(role, {}, false);
+      const consumed = consume(ws, () => turns(5));
+      peer.socket.write(Buffer.concat([frameTo(role, 1, 'one'), frameTo(role, 1, 'two')]));
+      peer.socket.end(Buffer.concat([frameTo(role, 1, 'three'), frameTo(role, 8, Buffer.from([3, 232]))]));
+      expect(await ws.closed).toEqual({ code: 1000, reason: '', wasClean: true });
+      await peer.until(({ ended }) => ended);
+      expect(peer.frames.map(({ opcode }) => opcode)).toEqual([8]);
+      expect(consumed.got).toEqual(['one', 'two', 'three']);
+    },
+  );
+
   test.each([false, true])(
     '[X-09] an iteration that is left with messages unread lets the end come (paused before: %s)',
     async (paused) => {

@@ -53,6 +53,32 @@ describe.each(roles)('a %s', (role) => {
     },
   );
 
+  test.each<[string, number, (ws: WebSocketConnection) => boolean]>([
+    ['empty messages behind a writer', 0, (ws) => ws.send('')],
+    ['Blobs behind a writer', 0, (ws) => ws.send(new Blob([]))],
+    ['messages to a peer that does not read', 1000, (ws) => ws.send(Buffer.alloc(1000))],
+  ])(
+    '[S-04] %s, a few each turn, highWaterMark over maxBufferedAmount: false in front of it, then lost',
+    async (_, size, send) => {
+      const options = { maxBufferedAmount: 64 * 1024, highWaterMark: Number.POSITIVE_INFINITY };
+      const ws = open(new Stalled(), role, { options });
+      const seen = record(ws);
+      ws.resume();
+      await turns(2);
+      const begun = ws.createWriter('binary').write('begun');
+      const results: boolean[] = [];
+      while (ws.state === 'open' && results.length < 1000) {
+        results.push(send(ws), send(ws));
+        await turns(1);
+      }
+      await expect(begun).rejects.toThrow();
+      expect(results.length).toBeLessThanOrEqual((64 * 1024) / (size + 128) + 4);
+      expect(results.indexOf(false)).toBeGreaterThan(results.length - 6);
+      expect(seen[0]).toEqual(['error', expect.objectContaining({ code: 'ERR_SEND_QUEUE_FULL' })]);
+      await ws.closed;
+    },
+  );
+
   test('[S-04] drained() in a loop that does not await it, while nothing waits to be sent: it stays open', async () => {
     const stream = new Stalled();
     stream.flushes = true;

@@ -188,4 +188,18 @@ describe.each(roles)('a %s', (role) => {
       await ws.closed;
     },
   );
+
+  test('receive() within the abort of another receive() waits for the next message', async () => {
+    const [ws, peer] = await pair(role);
+    const controller = new AbortController();
+    const first = ws.receive({ signal: controller.signal });
+    const second = new Promise((resolve) => {
+      controller.signal.addEventListener('abort', () => resolve(ws.receive().then((next) => next?.text())));
+    });
+    controller.abort(reason);
+    await expect(first).rejects.toBe(reason);
+    peer.send('next');
+    expect(await second).toBe('next');
+    for (const each of [ws, peer]) each.terminate();
+  });
 });

@@ -50,6 +50,22 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test('[X-28] this process stands still while a write is stalled: that says nothing of the peer, close() takes closeTimeout', async () => {
+    const stream = new Kernel();
+    const ws = open(stream, role, { options: { pingInterval: 0, closeTimeout: 100 } });
+    ws.resume();
+    await turns(2);
+    stream.full = true;
+    ws.send(Buffer.alloc(1000));
+    await turns(2);
+    block(1_500);
+    stream.accept?.();
+    await turns(2);
+    const began = performance.now();
+    expect(await ws.close()).toMatchObject({ code: 1006 });
+    expect(performance.now() - began).toBeLessThan(1_200);
+  });
+
   test('[X-28] TCP has acknowledged a stalled write while this process stood still: not killed', async () => {
     virtualTime();
     const stream = new Kernel();
