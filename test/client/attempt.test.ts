@@ -1,7 +1,7 @@
 import { getEventListeners, once } from 'node:events';
-import { createServer } from 'node:http';
+import { Agent, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connect, HandshakeError, TimeoutError, WebSocketServer } from '../../src/index.js';
 import { block, checkSideConditions, expectEcho } from '../support/side-conditions.js';
 import { turns } from '../support/wire.js';
@@ -63,6 +63,20 @@ describe('the body of a refusal', () => {
       setTimeout(() => socket.write('nonsense\r\n'), 20);
     });
     expect(await refusal(chunked)).toMatchObject({ status: 401, body: 'abc' });
+  });
+
+  test('[C-09] of 16 MiB: no more than its start is read, and the socket is destroyed', async () => {
+    const agent = new Agent();
+    const connecting = vi.spyOn(agent, 'createConnection');
+    const url = await serve((_, socket) => {
+      socket.write('HTTP/1.1 403 Forbidden\r\n\r\n');
+      socket.end(Buffer.alloc(16 * 1024 * 1024, 'x'));
+    });
+    expect(await refusal(url, { agent })).toMatchObject({ status: 403, body: 'x'.repeat(4096) });
+    const socket = connecting.mock.results[0]!.value as Socket;
+    expect(socket.destroyed).toBe(true);
+    expect(socket.bytesRead).toBeGreaterThan(4096);
+    expect(socket.bytesRead).toBeLessThan(1024 * 1024);
   });
 
   test('[X-20] an abort while it is read rejects with the reason of the signal; a timeout with the refusal', async () => {

@@ -8,7 +8,7 @@ import {
   TimeoutError,
   type WebSocketConnection,
 } from '../../src/index.js';
-import { roles } from '../support/frames.js';
+import { frameTo, roles } from '../support/frames.js';
 import { leftovers, open, pair, rawPair, sockets, timers, timersLeft, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
@@ -178,6 +178,30 @@ describe.each(roles)('a %s', (role) => {
     expect(messages).toEqual([]);
     peer.socket.destroy();
   });
+
+  test.each([
+    ['the Close frame of the peer', 8, code(1000)],
+    ['a frame that fails the connection', 3, ''],
+  ] as const)(
+    '[F-21] 16 MiB after %s are read and dropped, one byte more ends the connection',
+    async (_, opcode, payload) => {
+      const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+      const ws = open(stream, role);
+      ws.resume();
+      stream.push(frameTo(role, opcode, payload));
+      await turns();
+      expect(ws.state).toBe('closing');
+      const mebibyte = Buffer.alloc(1024 * 1024);
+      for (let i = 0; i < 16; i++) {
+        stream.push(mebibyte);
+        await turns();
+      }
+      expect([stream.readableLength, stream.destroyed]).toEqual([0, false]);
+      stream.push(Buffer.alloc(1));
+      await turns();
+      expect([stream.destroyed, ws.state]).toEqual([true, 'closed']);
+    },
+  );
 
   test.each([
     [

@@ -1,14 +1,13 @@
 import { once } from 'node:events';
 import { Duplex } from 'node:stream';
-import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConnectionClosedError, prepareMessage } from '../../src/index.js';
 import { frameTo, parse, roles, sizes } from '../support/frames.js';
-import { asSocket, leftovers, open, pair, rawPair, turns } from '../support/wire.js';
+import { checkNothingLeft } from '../support/nothing-left.js';
+import { asSocket, open, pair, rawPair, turns } from '../support/wire.js';
 import { makeXor } from '../support/xor.js';
 
-afterEach(async () => {
-  expect(await leftovers()).toBe(0);
-});
+checkNothingLeft();
 
 /** A stream that keeps what is written, and lets it leave when told to. */
 class Slow extends Duplex {
@@ -220,6 +219,49 @@ describe.each(roles)('a %s', (role) => {
       'held back by the system',
       'ping 19999',
     ]);
+    ws.terminate();
+  });
+
+  test("§5.5.3 a Pong has the payload of its Ping, also when a 'ping' listener changes that before it leaves", async () => {
+    const stream = new Slow();
+    const ws = open(stream, role);
+    ws.on('ping', (payload) => payload.fill('x'));
+    stream.push(frameTo(role, 9, 'sent at once'));
+    await turns();
+    stream.held = true;
+    ws.send('held back by the system');
+    await turns();
+    stream.push(frameTo(role, 9, 'sent after it'));
+    await turns();
+    stream.held = false;
+    stream.release();
+    await turns();
+    expect(parse(stream.sent).map(({ opcode, payload }) => [opcode, payload.toString()])).toEqual([
+      [10, 'sent at once'],
+      [1, 'held back by the system'],
+      [10, 'sent after it'],
+    ]);
+    ws.terminate();
+  });
+
+  test('[S-02] §5.5.2 a buffer that changes after ping() and pong(): its bytes at the call are sent, and their Pong awaited', async () => {
+    const stream = new Slow();
+    const ws = open(stream, role);
+    const bytes = new Uint8Array(4);
+    for (const data of [bytes, bytes.buffer, new DataView(bytes.buffer)]) {
+      bytes.fill(1);
+      const latency = ws.ping(data);
+      ws.pong(data);
+      bytes.fill(2);
+      await turns();
+      const sent = parse(stream.sent).slice(-2);
+      expect(sent.map(({ opcode, payload }) => [opcode, payload.toString('hex')])).toEqual([
+        [9, '01010101'],
+        [10, '01010101'],
+      ]);
+      stream.push(frameTo(role, 10, sent[0]!.payload));
+      expect(await Promise.race([latency, turns().then(() => 'no Pong')])).toEqual(expect.any(Number));
+    }
     ws.terminate();
   });
 

@@ -7,10 +7,13 @@ import {
   createServer as createTcpServer,
   type Socket,
 } from 'node:net';
+import { Duplex } from 'node:stream';
 import { connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { HandshakeError, WebSocketServer, type WebSocketServerOptions } from '../../src/index.js';
+import { frameTo } from '../support/frames.js';
 import { block, checkSideConditions, expectEcho } from '../support/side-conditions.js';
+import { upgradeInMemory } from '../support/upgrade.js';
 import { turns } from '../support/wire.js';
 import { cert, key } from './certificate.js';
 import { maskedFrame, opened, RawClient, type RequestFields, refused, requestText } from './raw.js';
@@ -129,6 +132,31 @@ describe('the peer during authenticate', () => {
     const [ws] = server.connections;
     client.socket.end();
     expect(await ws!.closed).toMatchObject({ code: 1006 });
+  });
+
+  test('floods: little over 64 KiB are read ahead, and no more before it is accepted', async () => {
+    let accept = (_: true): void => {};
+    const answer = new Promise<true>((resolve) => {
+      accept = resolve;
+    });
+    const server = new WebSocketServer({ noServer: true, authenticate: () => answer });
+    servers.push(server);
+    const flood = frameTo('server', 2, Buffer.alloc(16_000));
+    let given = 0;
+    const push = (socket: Duplex): void => {
+      given += flood.length;
+      socket.push(Buffer.from(flood));
+    };
+    const socket = new Duplex({
+      read: () => setImmediate(push, socket),
+      write: (_chunk, _encoding, done) => done(),
+    });
+    const accepting = upgradeInMemory(server, socket);
+    await turns(100);
+    expect(given).toBeGreaterThan(64 * 1024);
+    expect(given).toBeLessThan(128 * 1024);
+    accept(true);
+    (await accepting).terminate();
   });
 });
 

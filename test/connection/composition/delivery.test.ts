@@ -46,6 +46,29 @@ const clean: CloseInfo = { code: 4001, reason: 'bye', wasClean: true };
 const cut: CloseInfo = { code: 4001, reason: 'bye', wasClean: false };
 
 describe.each(roles)('a %s', (role) => {
+  test.each(['message events', 'receive()'])(
+    '§8.1 texts over 256 KiB, cut at every place within a character, consumed by %s',
+    async (way) => {
+      const stream = new Received();
+      const ws = open(stream, role);
+      const { got, end } = consumers[way]!(ws);
+      // Characters of 2, 3 and 4 bytes
+      const text = 'é€😀'.repeat(70_000);
+      const bytes = frameTo(role, 1, text);
+      const header = bytes.length - Buffer.byteLength(text);
+      for (let place = 0; place < 9; place++) {
+        const first = header + 256 * 1024 + place;
+        const second = first + 256 * 1024;
+        for (const chunk of [bytes.subarray(0, first), bytes.subarray(first, second), bytes.subarray(second)])
+          stream.push(Buffer.from(chunk));
+      }
+      stream.push(frameTo(role, 8, closeBody));
+      stream.push(null);
+      expect(await end).toBe(null);
+      expect(got.map((each) => each === text)).toEqual(Array(9).fill(true));
+    },
+  );
+
   describe.each(chunkings)('received %s', (chunking, cutUp) => {
     test.each(Object.entries(consumers))(
       '[X-09] five messages, Close and FIN, consumed by %s: all five, then the end',
