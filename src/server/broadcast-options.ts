@@ -19,7 +19,7 @@ export interface BroadcastOptions<Data = unknown> extends SendOptions {
 export interface BroadcastResult {
   /** Connections that the message was sent to. */
   readonly sent: number;
-  /** Those of them that have more than `highWaterMark` bytes queued. */
+  /** Those of them that have `highWaterMark` bytes or more queued. */
   readonly full: number;
 }
 

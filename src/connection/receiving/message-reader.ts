@@ -56,7 +56,7 @@ export class MessageReader {
    *   await peer.sendStream(message.chunks(head.readUInt32BE()));
    * }
    * ```
-   * @param size - an integer from 0 to `maxMessageSize`
+   * @param size - an integer from 0 to `maxMessageSize`: check one that the peer has sent first
    * @returns null when the message is over before the first of them
    * @throws RangeError for any other size, TypeError while another part is read, or after {@link text} and its like.
    * Rejects with ERR_UNEXPECTED_END when the message is over before the last of them; so does what is read after that
