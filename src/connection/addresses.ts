@@ -12,14 +12,17 @@ export interface Addresses {
   readonly localPort: number | undefined;
 }
 
-const known = new WeakMap<Duplex, Addresses>();
+/** On a stream: a WeakMap costs each connection some microseconds, most of them in garbage collections. */
+const kAddresses = Symbol('addresses');
+
+type Known = Duplex & { [kAddresses]?: Addresses };
 
 /** Read on first use, and when the stream is about to be closed, which they do not outlast otherwise. */
 export function addressesOf(stream: Duplex): Addresses {
-  const before = known.get(stream);
+  const before = (stream as Known)[kAddresses];
   if (before !== undefined) return before;
   const addresses = read(stream);
-  if (addresses.localAddress !== undefined) known.set(stream, addresses);
+  if (addresses.localAddress !== undefined) (stream as Known)[kAddresses] = addresses;
   return addresses;
 }
 

@@ -49,7 +49,7 @@ export interface ConnectionInit<Data = unknown> {
   readonly head?: Uint8Array;
   /**
    * The stream is done with each buffer natively, as a `net.Socket` or a `TLSSocket` is, and passes none on to other
-   * code: it is written frames in memory that other connections and the application use as well, which copies less.
+   * code, and reports that it is closed once it was destroyed: it is written frames in memory that other connections and the application use as well, which copies less.
    * `accept()` and `connect()` set it for these sockets. Default false: each frame is copied to memory of its own.
    */
   readonly sharedMemory?: boolean;

@@ -48,6 +48,8 @@ interface Heart {
 }
 
 const hearts = new Map<string, Heart>();
+/** The one that the last connection has joined: most have the same times. */
+let latest: Heart | null = null;
 
 /** The heartbeat of one connection. */
 export class Heartbeat {
@@ -68,12 +70,7 @@ export class Heartbeat {
   /** @param interval - ms between Pings; @param timeout - ms without a sign of life until the peer is lost */
   constructor(life: Lifecycle, interval: number, timeout: number) {
     this.#life = life;
-    const key = `${interval} ${timeout}`;
-    let heart = hearts.get(key);
-    if (heart === undefined) {
-      heart = makeHeart(interval, timeout);
-      hearts.set(key, heart);
-    }
+    const heart = heartOf(interval, timeout);
     keepTime(heart);
     this.#since = heart.time;
     this.#heart = heart;
@@ -93,7 +90,8 @@ export class Heartbeat {
     this.#index = -1;
     if (members.length > 0) return;
     clearInterval(timer);
-    hearts.delete(`${interval} ${timeout}`);
+    hearts.delete(keyOf(interval, timeout));
+    if (latest === this.#heart) latest = null;
   }
 
   /** @internal One beat at the time `at`. */
@@ -180,6 +178,18 @@ function keepTime(heart: Heart): void {
   const at = now();
   heart.time += Math.min(at - heart.at, 2 * heart.period);
   heart.at = at;
+}
+
+function keyOf(interval: number, timeout: number): string {
+  return `${interval} ${timeout}`;
+}
+
+function heartOf(interval: number, timeout: number): Heart {
+  if (latest?.interval === interval && latest.timeout === timeout) return latest;
+  const key = keyOf(interval, timeout);
+  latest = hearts.get(key) ?? makeHeart(interval, timeout);
+  hearts.set(key, latest);
+  return latest;
 }
 
 function makeHeart(interval: number, timeout: number): Heart {

@@ -45,7 +45,7 @@ export class Lifecycle {
     startSoon(this);
     this.endpoint = new Endpoint({ role, ownMemory: !sharedMemory, ...(extension && { extension }) });
     this.reason = new EndReason(this.endpoint.closing);
-    this.transport = new Transport(stream, this);
+    this.transport = new Transport(stream, this, sharedMemory);
     this.receiver = new Receiver(this);
     this.sender = new Sender(this);
     if (extension !== undefined) extension.decoder.onready = (): void => this.receiver.pump();
@@ -258,8 +258,8 @@ export class Lifecycle {
     this.endpoint.mute();
     this.#endSending();
     this.transport.destroy();
-    // A stream may never report that it is closed
-    if (!this.transport.gone) this.#setDeadline();
+    // A stream in memory may never report that it is closed
+    if (!this.transport.gone && !this.transport.reportsEnd) this.#setDeadline();
   }
 
   /** To CLOSED: the end is reported. */

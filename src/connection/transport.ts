@@ -42,11 +42,14 @@ export class Transport {
   #pace: Pace | null = null;
   #ending = false;
   #lingering = 0;
+  /** The stream reports for sure that it is closed, once it was destroyed. */
+  readonly reportsEnd: boolean;
   readonly #stream: Duplex;
   readonly #life: Lifecycle;
 
   /** Listens for errors and the end at once; data is read from {@link start} on. */
-  constructor(stream: Duplex, life: Lifecycle) {
+  constructor(stream: Duplex, life: Lifecycle, reportsEnd: boolean) {
+    this.reportsEnd = reportsEnd;
     this.#stream = stream;
     this.#life = life;
     (stream as Owned)[kLife] = life;

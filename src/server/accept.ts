@@ -239,7 +239,8 @@ function agree(
   const subprotocol = chooseSubprotocol(handshake.subprotocols, options.subprotocols, request);
   const headers = options.headers(request);
   const agreed = switchProtocols(handshake, { subprotocol, headers, extensions: options.extensions });
-  return { ...admission, agreed, host: handshake.host };
+  const { acceptance, early } = admission;
+  return { acceptance, early, agreed, host: handshake.host };
 }
 
 /** The head of a request of `node:http`. */

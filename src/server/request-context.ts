@@ -10,10 +10,10 @@ import { isHost, ownOrigins } from '../handshake/origin.js';
 import { type PathParams, pathOf } from '../handshake/path.js';
 
 /**
- * The last request's URL, as it was put together and as it was parsed; see {@link RequestContext.href}. Connections share
- * it: both are strings, and nothing else goes into them than what the request says.
+ * What the last URL was made of, and the URL; see {@link RequestContext.href}. Connections share it: all are strings,
+ * and nothing else goes into them than what the request says.
  */
-const last = { text: '', href: '' };
+const last = { host: '', target: '', secure: false, href: '' };
 
 const noParams: PathParams = Object.freeze(Object.create(null));
 
@@ -43,15 +43,18 @@ export class RequestContext {
   }
 
   /**
-   * @internal The text of {@link url} for a request with this field `Host`. Most connections of a server have
-   * the same one: it is parsed once, and they share the string.
+   * @internal The text of {@link url} for a request with this field `Host`, without what the application may have
+   * changed in that. Most connections of a server have the same one: it is parsed once, and they share the string.
    */
   href(host: string): string {
-    const text = this.#text(host);
-    if (text !== last.text) {
-      // Not of `url`, which the application may have changed: other connections get it, too
-      last.href = this.#parse(text).href;
-      last.text = text;
+    if (this.#trustProxy) return this.#parse(this.#text(host)).href;
+    const { url: target = '/' } = this.#request;
+    const secure = isSecure(this.#request);
+    if (host !== last.host || target !== last.target || secure !== last.secure) {
+      last.href = this.#parse(this.#text(host)).href;
+      last.host = host;
+      last.target = target;
+      last.secure = secure;
     }
     return last.href;
   }
@@ -84,11 +87,15 @@ export class RequestContext {
  * `X-Forwarded-Host` count when a proxy is trusted.
  */
 export function ownOriginsOf(request: IncomingMessage, host: string, trustProxy: boolean): readonly string[] {
-  // Some runtimes have the property on every socket
-  const secure = (request.socket as TLSSocket).encrypted === true;
+  const secure = isSecure(request);
   if (!trustProxy) return ownOrigins(host, secure);
   const value = (name: string): string | undefined => request.headers[name]?.toString();
   return ownOrigins(host, secure, { proto: value('x-forwarded-proto'), host: value('x-forwarded-host') });
+}
+
+/** Whether it came over TLS. Some runtimes have the property on every socket. */
+function isSecure(request: IncomingMessage): boolean {
+  return (request.socket as TLSSocket).encrypted === true;
 }
 
 /** Path and query of a request target. Not resolved against a base: "//host/path" would name another host. */
