@@ -71,8 +71,8 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
    * be read, or is not UTF-8 when sent as text, closes the connection with 1011.
    *
    * @returns whether there is room for more; false, with nothing sent, once the connection is closing or closed. Also
-   * false for a connection that has sent 64 KiB in one turn of the event loop that takes longer than 4 ms: others are to
-   * have theirs. A caller that keeps sending after false fails the connection at `maxBufferedAmount`
+   * false for a connection that sends 64 KiB in a turn of the event loop which has taken 4 ms already: others are to have
+   * theirs. A caller that keeps sending after false fails the connection at `maxBufferedAmount`
    * @throws TypeError for data that is neither string nor bytes, or bytes that are not UTF-8 sent as text
    */
   send(data: string | BytesLike | Blob | PreparedMessage, options?: SendOptions): boolean {

@@ -68,7 +68,8 @@ export function watchTimers(): void {
         ms,
         ...args,
       );
-      const where = caller();
+      // The clock of stalled writes begins for each of them: its place is known without a stack, which takes long
+      const where = callback.name === 'look' ? 'src/connection/loop-time.ts' : caller();
       if (where !== null) live.set(timer, where);
       return timer;
     };

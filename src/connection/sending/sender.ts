@@ -33,7 +33,7 @@ export class Sender {
   #finishing = false;
   /** Bytes that are flushed when the last Ping of the heartbeat is; -1 as long as that is queued. */
   #urgentEnd = 0;
-  /** The slice of time in which it has sent last, and how many bytes it had sent before. */
+  /** The last slice in which it has sent when that was used up, and how many bytes it had sent by then. */
   #slice = 0;
   #sentBefore = 0;
   /** Made when somebody has to wait until what was sent is flushed. */
@@ -249,18 +249,17 @@ export class Sender {
 
   /**
    * A caller that sends as long as it is told that there is room, to a peer that reads fast, would keep the event loop
-   * for itself: this connection has sent much in this slice, which is used up. In a batch of input, that one's counts.
-   *
-   * @param sent - all bytes that it has sent, before and after compression
+   * for itself: this connection has sent much in a slice that is used up. In a batch of input, that one's slice counts.
    */
-  #sentEnough(size: number, sent: number): boolean {
-    if (this.corked) return false;
-    const spent = outputSpent(size);
-    if (this.#slice !== slices) {
-      this.#slice = slices;
-      this.#sentBefore = sent;
-    }
-    return spent && sent - this.#sentBefore >= WRITE_NOW;
+  #sentEnough(size: number): boolean {
+    if (this.corked || !outputSpent(size)) return false;
+    const { endpoint, transport } = this.#life;
+    // Before and after compression: each may be much less than the other
+    const sent = endpoint.bytesSent + transport.given + endpoint.pending;
+    if (this.#slice === slices) return sent - this.#sentBefore >= WRITE_NOW;
+    this.#slice = slices;
+    this.#sentBefore = sent;
+    return false;
   }
 
   /** Has the queue flushed; returns whether there is room for more. */
@@ -276,11 +275,7 @@ export class Sender {
     const queue = this.#queue;
     const waiting = pending + endpoint.overhead + transport.pending;
     const cost = queue === null ? waiting : waiting + queue.size + queue.count * ENTRY_COST;
-    if (
-      cost < options.highWaterMark &&
-      !this.#sentEnough(size, endpoint.bytesSent + transport.given + pending)
-    )
-      return true;
+    if (cost < options.highWaterMark && !this.#sentEnough(size)) return true;
     const waits = this.#flushWaits;
     // One message alone may be larger
     if (waits.full && !affords(this.#life, cost)) return false;

@@ -209,7 +209,7 @@ describe('[X-35] thousands of connections of one server', () => {
     for (let i = 0; i < count; i++) (await upgradeInMemory(server, new Costly())).resume();
   }
 
-  async function filled(count = 5_000): Promise<WebSocketServer> {
+  async function filled(count = 3_000): Promise<WebSocketServer> {
     const server = new WebSocketServer({
       noServer: true,
       pingInterval: 300,
