@@ -6,7 +6,7 @@ import { checkManifest, checkSource } from './architecture.js';
 const root = join(import.meta.dirname, '..');
 const src = join(root, 'src');
 
-test('every file of src keeps to its layer', () => {
+test('[P-99] every file of src keeps to its layer', () => {
   const paths = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((path) =>
     path.endsWith('.ts'),
   );

@@ -48,7 +48,7 @@ async function refusal(url: string, options?: ConnectOptions): Promise<Handshake
 }
 
 describe('connect', () => {
-  test('§4.1 sends the request of the RFC, and opens the connection', async () => {
+  test('[P-08] §4.1 sends the request of the RFC, and opens the connection', async () => {
     let request = '';
     const url = await serve((head, socket) => {
       request = head;
@@ -108,7 +108,7 @@ describe('connect', () => {
     ws.terminate();
   });
 
-  test('[C-01] a server that says nothing: timeout, AbortSignal', async () => {
+  test('[C-01] [P-10] a server that says nothing: timeout, AbortSignal', async () => {
     const url = await serve(() => {});
     expect(await refusal(url, { handshakeTimeout: 30 })).toBeInstanceOf(TimeoutError);
     const controller = new AbortController();
@@ -324,7 +324,7 @@ describe('connect', () => {
     expect(await refusal(nowhere, { maxRedirects: 3 })).toMatchObject({ status: 302 });
   });
 
-  test('[C-11] a redirect from wss to ws is refused, one from ws to wss followed; TLS options', async () => {
+  test('[C-11] [P-09] a redirect from wss to ws is refused, one from ws to wss followed; TLS options', async () => {
     let location = '';
     const secure = createHttpsServer({ key, cert });
     secure.on('upgrade', (request, socket) => {

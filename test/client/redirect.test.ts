@@ -174,7 +174,7 @@ describe('a redirect to another origin', () => {
   });
 });
 
-test('§3 ws.url is where the redirects led to, without user and password; the server sees the same', async () => {
+test('[P-39] §3 ws.url is where the redirects led to, without user and password; the server sees the same', async () => {
   const target = await serve((head, socket) => socket.write(switching(head)));
   const url = await serve((_head, socket) => socket.end(moved(`${target}there?x=1`)));
   const ws = await connect(url.replace('//', '//ada:secret@'), { maxRedirects: 1 });
@@ -182,7 +182,7 @@ test('§3 ws.url is where the redirects led to, without user and password; the s
   ws.terminate();
 });
 
-test('§4.1 ws.responseHeaders are those of the response that opened the connection', async () => {
+test('[P-41] §4.1 ws.responseHeaders are those of the response that opened the connection', async () => {
   const url = await serve((head, socket) =>
     socket.write(switching(head, { 'X-Node': ['a', 'b'], 'Set-Cookie': ['a=1', 'b=2'] })),
   );

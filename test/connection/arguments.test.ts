@@ -76,7 +76,7 @@ describe.each(roles)('a %s', (role) => {
     },
   );
 
-  test('[S-01] an unknown option, or a wrong value, of any call is a TypeError that names it, and nothing is sent', async () => {
+  test('[S-01] [P-69] an unknown option, or a wrong value, of any call is a TypeError that names it, and nothing is sent', async () => {
     const stream = new Counting();
     const ws = open(stream, role);
     const options = { role, options: resolveConnectionOptions() };

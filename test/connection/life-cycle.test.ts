@@ -53,7 +53,7 @@ afterEach(async () => {
 });
 
 describe.each(roles)('a %s', (role) => {
-  test('§7.1.2 close() does the whole closing handshake, and tells both sides', async () => {
+  test('[P-34] [P-35] §7.1.2 close() does the whole closing handshake, and tells both sides', async () => {
     const [ws, peer] = await pair(role);
     const [seen, peerSeen] = [watch(ws), watch(peer)];
     peer.on('message', () => {});
@@ -72,7 +72,7 @@ describe.each(roles)('a %s', (role) => {
     expect([seen, peerSeen]).toEqual([[['close', info]], [['close', info]]]);
   });
 
-  test('close() has 1000 as its code, and `await using` calls it', async () => {
+  test('[P-37] close() has 1000 as its code, and `await using` calls it', async () => {
     const [ws, peer] = await pair(role);
     peer.resume();
     {
@@ -90,7 +90,7 @@ describe.each(roles)('a %s', (role) => {
     expect(closes(peerSeen)).toEqual([{ code: 4001, reason: 'a', wasClean: true }]);
   });
 
-  test('[L-07] [X-07] send() after close() returns false, calls that wait reject', async () => {
+  test('[L-07] [X-07] [P-82] [P-83] send() after close() returns false, calls that wait reject', async () => {
     const [ws, peer] = await pair(role);
     peer.resume();
     const closing = ws.close(1000, 'bye');
@@ -106,7 +106,7 @@ describe.each(roles)('a %s', (role) => {
     expect(await ws.receive()).toBe(null);
   });
 
-  test('[L-07] [X-07] send() after the Close frame of the peer returns false', async () => {
+  test('[L-07] [X-07] [P-82] send() after the Close frame of the peer returns false', async () => {
     const [ws, peer] = await rawPair(role);
     ws.resume();
     peer.send(8, code(1001));
@@ -124,7 +124,7 @@ describe.each(roles)('a %s', (role) => {
     expect(peer.frames.length).toBe(1);
   });
 
-  test('§5.5.1 the peer reads all that was sent in front of the Close frame', async () => {
+  test('[P-26] §5.5.1 the peer reads all that was sent in front of the Close frame', async () => {
     const [ws, peer] = await pair(role);
     const got: number[] = [];
     peer.on('message', (data) => got.push(data.length));
@@ -217,7 +217,7 @@ describe.each(roles)('a %s', (role) => {
       (peer: Awaited<ReturnType<typeof rawPair>>[1]) =>
         peer.send(2, 'abc', { fin: false }).socket.resetAndDestroy(),
     ],
-  ])('%s', async (_, end) => {
+  ])('[P-12] %s', async (_, end) => {
     const [ws, peer] = await rawPair(role);
     const seen = watch(ws);
     const iterating = (async () => {
@@ -361,7 +361,7 @@ describe.each(roles)('a %s', (role) => {
     }
   });
 
-  test('[L-09] an application that never reads: the socket is paused, and memory is one window', async () => {
+  test('[L-09] [P-52] an application that never reads: the socket is paused, and memory is one window', async () => {
     const [ws, peer] = await rawPair(role, { options: { pingInterval: 20, pingTimeout: 20 } });
     const chunk = Buffer.alloc(256 * 1024);
     const before = process.memoryUsage().arrayBuffers;
@@ -405,7 +405,7 @@ describe.each(roles)('a %s', (role) => {
     expect(await ws.closed).toEqual({ code: 1001, reason: '', wasClean: true });
   });
 
-  test('control frames in front of unread data are handled while nobody reads', async () => {
+  test('[P-32] control frames in front of unread data are handled while nobody reads', async () => {
     const [ws, peer] = await rawPair(role);
     peer.send(9, 'alive?');
     await peer.until(({ frames }) => frames.length === 1);
@@ -445,7 +445,7 @@ describe.each(roles)('a %s', (role) => {
     expect(await ws.closed).toMatchObject({ code: 1000 });
   });
 
-  test('ping() rejects on its timeout and signal, and forgets', async () => {
+  test('[P-33] ping() rejects on its timeout and signal, and forgets', async () => {
     const [ws, peer] = await rawPair(role);
     await expect(ws.ping('a', { timeout: 10 })).rejects.toBeInstanceOf(TimeoutError);
     const controller = new AbortController();
@@ -458,7 +458,7 @@ describe.each(roles)('a %s', (role) => {
     peer.socket.destroy();
   });
 
-  test('a violation is told by error and close, and rejects who reads; without a listener nothing is thrown', async () => {
+  test('[P-74] [P-82] a violation is told by error and close, and rejects who reads; without a listener nothing is thrown', async () => {
     for (const listening of [true, false]) {
       const [ws, peer] = await rawPair(role);
       const errors: unknown[] = [];
@@ -475,7 +475,7 @@ describe.each(roles)('a %s', (role) => {
     }
   });
 
-  test('terminate() destroys at once, and is reported as 1006', async () => {
+  test('[P-35] [P-36] [P-82] terminate() destroys at once, and is reported as 1006', async () => {
     const [ws, peer] = await pair(role);
     const seen = watch(ws);
     const waiting = [ws.receive(), ws.ping()];

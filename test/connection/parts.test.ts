@@ -219,7 +219,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     ['compressed', true],
   ])('%s', (_compression, compressed) => {
     test.each(ways)(
-      'reads any parts of a message that came %s, and then what is left',
+      '[P-17] [P-57] [P-60] [P-61] [P-62] reads any parts of a message that came %s, and then what is left',
       async (_name, cut) => {
         await fc.assert(
           fc.asyncProperty(cases, async (each) => {
@@ -253,7 +253,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     );
   });
 
-  test('read() gives a view where the bytes lie in one chunk, and allocates nothing ahead', async () => {
+  test('[P-17] [P-59] read() gives a view where the bytes lie in one chunk, and allocates nothing ahead', async () => {
     const { ws, feed, peer } = fed(role, false, { maxMessageSize: 1_000_000_000 });
     const waiting = ws.receive();
     feed.push(fragments(peer, [bytesOf(1000)]));
@@ -277,7 +277,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     ['read', (message, size) => message.read(size), 1000],
     ['skip', (message, size) => message.skip(size), Number.MAX_SAFE_INTEGER],
     ['chunks', async (message, size) => message.chunks(size), Number.MAX_SAFE_INTEGER],
-  ])('%s() of a size that is none is a RangeError, and begins nothing', async (_name, call, most) => {
+  ])('[P-58] %s() of a size that is none is a RangeError, and begins nothing', async (_name, call, most) => {
     const { ws, feed, peer } = fed(role, false, { maxMessageSize: 1000 });
     const waiting = ws.receive();
     feed.push(fragments(peer, [Buffer.from('text')], Opcode.Text));
@@ -299,7 +299,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     await ws.closed;
   });
 
-  test('text() and json() after a part are a TypeError; bytes() gives what is left', async () => {
+  test('[P-63] text() and json() after a part are a TypeError; bytes() gives what is left', async () => {
     const { ws, feed, peer } = fed(role);
     const waiting = ws.receive();
     feed.push(fragments(peer, [Buffer.from('é[1]')], Opcode.Text));
@@ -319,7 +319,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     ['read()', (message) => message.read(100)],
     ['skip()', (message) => message.skip(100)],
     ['chunks()', (message) => message.chunks(100)],
-  ])('while %s is under way, anything else of the message is a TypeError', async (_name, begin) => {
+  ])('[P-64] while %s is under way, anything else of the message is a TypeError', async (_name, begin) => {
     const each = fed(role);
     const { ws, feed, peer } = each;
     const message = await begun(each, 50);
@@ -355,7 +355,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     await ws.closed;
   });
 
-  test('chunks(n) that is left while a chunk is awaited ends, and leaves the rest unread', async () => {
+  test('[P-61] chunks(n) that is left while a chunk is awaited ends, and leaves the rest unread', async () => {
     const each = fed(role);
     const { ws, feed, peer } = each;
     const message = await begun(each);
@@ -370,7 +370,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
     await ws.closed;
   });
 
-  test('a message whose last bytes were read makes way, also if an empty fragment ends it later', async () => {
+  test('[P-57] a message whose last bytes were read makes way, also if an empty fragment ends it later', async () => {
     const each = fed(role);
     const { ws, feed, peer } = each;
     const message = await begun(each, 4);
@@ -467,7 +467,7 @@ describe.each(roles)('§6.2 a %s', (role) => {
       await ws.closed;
     });
 
-    test.each(waits)('rejects %s, which nobody has to await', async (_part, begin) => {
+    test.each(waits)('[P-75] rejects %s, which nobody has to await', async (_part, begin) => {
       const { ws, feed, peer } = fed(role);
       void begin(await begun({ ws, feed, peer }));
       await turns(1);

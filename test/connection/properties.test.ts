@@ -55,7 +55,7 @@ async function sendAll(ws: WebSocketConnection): Promise<[messages: number, byte
 
 describe.each(roles)('§6 stats of a %s', (role) => {
   describe.each(compressions)('%s', (_name, ends) => {
-    test('count messages and bytes of payload on both sides, and stay after the end', async () => {
+    test('[P-95] count messages and bytes of payload on both sides, and stay after the end', async () => {
       const [ws, peer] = await pairOf(role, ends());
       const seen: number[] = [];
       peer.on('message', () => seen.push(peer.stats.messagesReceived));
@@ -79,7 +79,7 @@ describe.each(roles)('§6 stats of a %s', (role) => {
       ],
       ['cancel()', async (message) => message.cancel()],
       ['nothing', async () => {}],
-    ])('count messages that receive() delivers, read by %s', async (_method, read) => {
+    ])('[P-95] count messages that receive() delivers, read by %s', async (_method, read) => {
       const [ws, peer] = await pairOf(role, ends());
       const sent = sendAll(ws);
       const reading = (async () => {
@@ -143,7 +143,7 @@ describe.each(roles)('§6 stats of a %s', (role) => {
 });
 
 describe.each(roles)('addresses of a %s', (role) => {
-  test('are those of its socket', async () => {
+  test('[P-40] are those of its socket', async () => {
     const [ws, peer] = await pair(role);
     expect(ws.remoteAddress).toBe('127.0.0.1');
     expect(ws.localAddress).toBe('127.0.0.1');
@@ -201,7 +201,7 @@ describe.each(roles)('addresses of a %s', (role) => {
 });
 
 describe.each(roles)('console.log() of a %s', (role) => {
-  test('shows role, state, addresses, subprotocol and stats; neither data nor url', async () => {
+  test('[P-96] shows role, state, addresses, subprotocol and stats; neither data nor url', async () => {
     const [ws, peer] = await pair(role);
     peer.resume();
     ws.data = { password: 'secret' };
@@ -229,7 +229,7 @@ describe.each(roles)('console.log() of a %s', (role) => {
 });
 
 describe.each(roles)('the event message of a %s', (role) => {
-  test('has a string for text, a Buffer for binary', async () => {
+  test('[P-49] has a string for text, a Buffer for binary', async () => {
     const [ws, peer] = await pair(role);
     const seen: unknown[] = [];
     peer.on('message', (data, type) => {

@@ -15,7 +15,7 @@ const consumers = ['message', 'bytes', 'chunks'] as const;
 
 describe.each(roles)('a %s', (role) => {
   describe.each(chunkings)('received %s', (_, cut) => {
-    test.each(consumers)('takes messages of all boundary sizes by %s', async (consumer) => {
+    test.each(consumers)('[P-05] [P-11] takes messages of all boundary sizes by %s', async (consumer) => {
       // Byte by byte, the large sizes stand for themselves in the tests of the endpoint
       const lengths = sizes.filter(
         (size) => cut(Buffer.alloc(2)).length < 2 || size < 1000 || _ !== 'byte by byte',
@@ -61,7 +61,7 @@ describe.each(roles)('a %s', (role) => {
     });
   });
 
-  test('the body of a message is read like that of a response, once', async () => {
+  test('[P-13] the body of a message is read like that of a response, once', async () => {
     const [ws, peer] = await pair(role);
     const next = async (): Promise<MessageReader> => {
       peer.send('{"é":[1]}');
@@ -254,7 +254,7 @@ describe.each(roles)('a %s', (role) => {
     await ws.closed;
   });
 
-  test('how messages are consumed is fixed by the first use', async () => {
+  test('[P-50] how messages are consumed is fixed by the first use', async () => {
     const [events, first] = await pair(role);
     events.once('message', () => {});
     await expect(events.receive()).rejects.toMatchObject({ code: 'ERR_CONSUMPTION' });
@@ -270,7 +270,7 @@ describe.each(roles)('a %s', (role) => {
     for (const ws of [events, first, pulled, second]) ws.terminate();
   });
 
-  test('nothing is lost before the first use, however late it is', async () => {
+  test('[P-51] nothing is lost before the first use, however late it is', async () => {
     for (const use of ['message', 'receive'] as const) {
       const [ws, peer] = await rawPair(role);
       for (let i = 0; i < 100; i++) peer.send(1, `message ${i}`);
@@ -317,7 +317,7 @@ describe.each(roles)('a %s', (role) => {
     ).toThrow(TypeError);
   });
 
-  test('pause() and resume() hold the flow of events', async () => {
+  test('[P-53] pause() and resume() hold the flow of events', async () => {
     const [ws, peer] = await rawPair(role);
     const got: string[] = [];
     ws.on('message', (data) => {
@@ -392,7 +392,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('[X-11] a second receive() while one waits rejects; the signal stops the first', async () => {
+  test('[X-11] [P-16] [P-56] a second receive() while one waits rejects; the signal stops the first', async () => {
     const [ws, peer] = await pair(role);
     const controller = new AbortController();
     const aborted = ws.receive({ signal: controller.signal });
@@ -413,7 +413,7 @@ describe.each(roles)('a %s', (role) => {
     for await (const message of ws) throw new Error(`Unexpected ${message.type}`);
   });
 
-  test('[X-11] receive() waits while a message is read, until it is read, cancelled or left', async () => {
+  test('[X-11] [P-55] receive() waits while a message is read, until it is read, cancelled or left', async () => {
     const [ws, peer] = await pair(role);
     const ends: ((chunks: AsyncIterableIterator<Buffer>, message: MessageReader) => unknown)[] = [
       async (chunks) => {
@@ -461,7 +461,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('[X-11] a message never begun is discarded by the next receive(), and reading it later rejects', async () => {
+  test('[X-11] [P-54] a message never begun is discarded by the next receive(), and reading it later rejects', async () => {
     const [ws, peer] = await pair(role);
     for (const text of ['one', 'two', 'x'.repeat(200_000), 'four']) peer.send(text);
     const skipped = (await ws.receive())!;
@@ -487,7 +487,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('a view stays as it is for as long as it is held', async () => {
+  test('[P-65] a view stays as it is for as long as it is held', async () => {
     const [ws, peer] = await rawPair(role);
     const views: Buffer[] = [];
     ws.on('message', (data) => views.push(data as Buffer));

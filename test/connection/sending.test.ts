@@ -40,7 +40,7 @@ class Slow extends Duplex {
 asSocket(Slow.prototype);
 
 describe.each(roles)('a %s', (role) => {
-  test('[S-01] what cannot be sent throws or rejects, and nothing is sent', async () => {
+  test('[S-01] [P-83] what cannot be sent throws or rejects, and nothing is sent', async () => {
     const stream = new Slow();
     const ws = open(stream, role);
     for (const wrong of [5, null, undefined, {}, true, Symbol('s')]) {
@@ -64,7 +64,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('[S-02] every kind of view at every offset is sent as exactly its bytes', async () => {
+  test('[S-02] [P-25] every kind of view at every offset is sent as exactly its bytes', async () => {
     const stream = new Slow();
     const ws = open(stream, role);
     await expect(ws.close(1000, new Float32Array(20) as never)).rejects.toThrow(TypeError);
@@ -101,7 +101,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('[S-02] text is sent as UTF-8, from a string or from bytes; binary from a string, too', async () => {
+  test('[S-02] [P-25] [P-27] text is sent as UTF-8, from a string or from bytes; binary from a string, too', async () => {
     const stream = new Slow();
     const ws = open(stream, role);
     ws.send('é');
@@ -120,7 +120,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('[S-04] a peer that never reads: send() returns false, and who goes on has the connection failed', async () => {
+  test('[S-04] [P-29] a peer that never reads: send() returns false, and who goes on has the connection failed', async () => {
     const stream = new Slow();
     stream.held = true;
     const ws = open(stream, role, { options: { highWaterMark: 1000, maxBufferedAmount: 5000 } });
@@ -280,7 +280,7 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
-  test('drain and drained() tell when everything has left', async () => {
+  test('[P-29] [P-30] [P-31] drain and drained() tell when everything has left', async () => {
     const stream = new Slow();
     stream.held = true;
     const ws = open(stream, role, { options: { highWaterMark: 100 } });
@@ -301,7 +301,7 @@ describe.each(roles)('a %s', (role) => {
   });
 
   test.each(sizes)(
-    'a writer sends %i bytes as fragments, other messages wait behind it in order, Pings do not',
+    '[P-19] [P-26] a writer sends %i bytes as fragments, other messages wait behind it in order, Pings do not',
     async (size) => {
       const stream = new Slow();
       const ws = open(stream, role);
@@ -433,7 +433,7 @@ describe.each(roles)('a %s', (role) => {
     for (const each of [ws, peer]) each.terminate();
   });
 
-  test('sendStream takes what can be iterated over, and ends it when it fails', async () => {
+  test('[P-21] sendStream takes what can be iterated over, and ends it when it fails', async () => {
     const [ws, peer] = await pair(role);
     const { Readable } = await import('node:stream');
     const sources = [
@@ -470,7 +470,7 @@ describe.each(roles)('a %s', (role) => {
     expect((await ws.closed).code).toBe(1011);
   });
 
-  test('sendStream stops on its signal, and when the connection closes, while the source hangs', async () => {
+  test('[P-22] sendStream stops on its signal, and when the connection closes, while the source hangs', async () => {
     const hanging = (): AsyncIterable<string> & { returned: boolean } => ({
       returned: false,
       [Symbol.asyncIterator]() {

@@ -139,7 +139,7 @@ describe('§4.1 the response', () => {
     expect(respond({ 'Sec-WebSocket-Protocol': 'b' }, { subprotocols: ['a', 'b'] }).subprotocol).toBe('b');
   });
 
-  test('a subprotocol that is not agreed on fails, as in browsers, unless it is not required', () => {
+  test('[P-98] a subprotocol that is not agreed on fails, as in browsers, unless it is not required', () => {
     const subprotocols = ['a', 'b'];
     expect(failure({}, { subprotocols }).message).toContain('requireSubprotocol: false allows: a, b');
     expect(respond({}, { subprotocols, requireSubprotocol: false }).subprotocol).toBe('');

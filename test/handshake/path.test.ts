@@ -42,7 +42,7 @@ describe('a pattern of paths', () => {
     ['/:a/:b', '//b'],
     ['/a/b', '/a%2Fb'],
     ['/%3Aname', '/x'],
-  ])('%s does not match %s', (pattern, path) => {
+  ])('[P-90] %s does not match %s', (pattern, path) => {
     expect(match(pattern, path)).toBe(null);
   });
 

@@ -111,7 +111,7 @@ describe('§4.2.1 a request that breaks a rule gets a whole HTTP answer', () => 
     ['[H-11] another origin', 403, { Origin: 'http://good.com.evil' }],
   ];
 
-  test.each(rows)('%s gets %i', async (_title, status, fields, line) => {
+  test.each(rows)('[P-07] %s gets %i', async (_title, status, fields, line) => {
     const acceptor = await serve();
     const answer = await refused(acceptor.port, fields, line);
     expect(answer.status).toBe(status);
@@ -233,7 +233,7 @@ describe('§4.2.2 what is agreed on', () => {
     expect((await second.write(requestText()).response()).headers['x-path']).toBe('/');
   });
 
-  test('[H-18] frames in the same segment as the request are delivered, in order, before later ones', async () => {
+  test('[H-18] [P-06] frames in the same segment as the request are delivered, in order, before later ones', async () => {
     const acceptor = await serve();
     await using client = await RawClient.connect(acceptor.port);
     client.write(Buffer.concat([Buffer.from(requestText()), maskedFrame(1, '61'), maskedFrame(2, '62')]));
@@ -418,7 +418,7 @@ describe('authentication', () => {
     expect(client.ended).toBe(false);
   });
 
-  test('[H-16] that never settles gets 503 within the handshake timeout; signal aborted, socket destroyed', async () => {
+  test('[H-16] [P-85] that never settles gets 503 within the handshake timeout; signal aborted, socket destroyed', async () => {
     let aborted: AbortSignal | undefined;
     const acceptor = await serve({
       handshakeTimeout: 50,

@@ -42,7 +42,7 @@ async function start(options: Omit<WebSocketServerOptions<User>, 'port'> = {}): 
 }
 
 describe('§10.5 data of authenticate', () => {
-  test('is the data of its connection, in the event, in connections and in the filter of broadcast()', async () => {
+  test('[P-38] [P-86] [P-87] is the data of its connection, in the event, in connections and in the filter of broadcast()', async () => {
     const { server, url } = await start();
     const names: (string | undefined)[] = [];
     server.on('connection', (ws) => names.push(ws.data?.name));
@@ -71,7 +71,7 @@ describe('§10.5 data of authenticate', () => {
     ['true', { authenticate: () => true }],
     ['maxMessageSize alone', { authenticate: () => ({ maxMessageSize: 10 }) }],
     ['no authenticate', {}],
-  ])('is undefined with %s; a client sets its own', async (_title, options) => {
+  ])('[P-38] [P-86] is undefined with %s; a client sets its own', async (_title, options) => {
     const server = new WebSocketServer<User>({ port: 0, host: '127.0.0.1', ...options });
     servers.push(server);
     await once(server, 'listening');
@@ -113,23 +113,26 @@ describe('maxMessageSize of authenticate', () => {
     ['smaller', 10, 11],
     ['0', 0, 1],
     ['larger', 1000, 1001],
-  ])('%s than that of the server bounds its connection alone: 1009 beyond', async (_title, limit, size) => {
-    const { server, url } = await start({
-      maxMessageSize: 100,
-      authenticate: (request) => request.url === '/plain' || { maxMessageSize: limit },
-    });
-    server.on('connection', (ws) => ws.on('message', (data) => ws.send(data)));
-    const ws = await connect(url);
-    const plain = await connect(`${url}/plain`);
-    ws.send('x'.repeat(limit));
-    expect((await (await ws.receive())?.text())?.length).toBe(limit);
-    ws.send('x'.repeat(size));
-    expect((await ws.closed).code).toBe(1009);
-    plain.send('x'.repeat(100));
-    expect((await (await plain.receive())?.text())?.length).toBe(100);
-    plain.send('x'.repeat(101));
-    expect((await plain.closed).code).toBe(1009);
-  });
+  ])(
+    '[P-86] %s than that of the server bounds its connection alone: 1009 beyond',
+    async (_title, limit, size) => {
+      const { server, url } = await start({
+        maxMessageSize: 100,
+        authenticate: (request) => request.url === '/plain' || { maxMessageSize: limit },
+      });
+      server.on('connection', (ws) => ws.on('message', (data) => ws.send(data)));
+      const ws = await connect(url);
+      const plain = await connect(`${url}/plain`);
+      ws.send('x'.repeat(limit));
+      expect((await (await ws.receive())?.text())?.length).toBe(limit);
+      ws.send('x'.repeat(size));
+      expect((await ws.closed).code).toBe(1009);
+      plain.send('x'.repeat(100));
+      expect((await (await plain.receive())?.text())?.length).toBe(100);
+      plain.send('x'.repeat(101));
+      expect((await plain.closed).code).toBe(1009);
+    },
+  );
 });
 
 test.each<[string, unknown, typeof TypeError | typeof RangeError, RegExp]>([

@@ -33,7 +33,7 @@ async function received(): Promise<string[]> {
 }
 
 describe('broadcast', () => {
-  test('goes to all, and counts them', async () => {
+  test('[P-42] goes to all, and counts them', async () => {
     await three();
     expect(server.broadcast('a')).toEqual({ sent: 3, full: 0 });
     expect(await received()).toEqual(['810161', '810161', '810161']);
@@ -46,7 +46,7 @@ describe('broadcast', () => {
     ['except none', () => ({ except: [] }), [true, true, true]],
     ['filter', ([, , third]) => ({ filter: (ws) => ws === third }), [false, false, true]],
     ['both', ([first, second]) => ({ except: first!, filter: (ws) => ws !== second }), [false, false, true]],
-  ])('%s', async (_title, options, expected) => {
+  ])('[P-43] %s', async (_title, options, expected) => {
     const all = await three();
     expect(server.broadcast('a', options(all))).toEqual({ sent: expected.filter(Boolean).length, full: 0 });
     expect(await received()).toEqual(expected.map((yes) => (yes ? '810161' : '')));
@@ -66,7 +66,7 @@ describe('broadcast', () => {
     expect(asked).toEqual([first]);
   });
 
-  test('counts connections that are full; one over maxBufferedAmount fails, and is not counted', async () => {
+  test('[P-42] counts connections that are full; one over maxBufferedAmount fails, and is not counted', async () => {
     const all = await three({ maxBufferedAmount: 8 * 1024 * 1024 });
     clients[0]!.socket.pause();
     const megabyte = Buffer.alloc(1024 * 1024);

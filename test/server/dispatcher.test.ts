@@ -262,7 +262,7 @@ describe('an upgrade behind another request of the same socket', () => {
 });
 
 describe('an HTTP/2 server with allowHTTP1', () => {
-  test('upgrades requests of HTTP/1.1, and answers those of HTTP/2 that nothing else does', async () => {
+  test('[P-97] upgrades requests of HTTP/1.1, and answers those of HTTP/2 that nothing else does', async () => {
     const http2 = createSecureServer({ key, cert, allowHTTP1: true });
     await listen(http2 as unknown as Server);
     const server = new WebSocketServer({ server: http2 });

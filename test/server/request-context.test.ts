@@ -77,7 +77,7 @@ describe('ws.url of a server', () => {
       true,
       'wss://b/',
     ],
-  ])('§3 %s: as url of the context, also when it is asked for twice', async (...given) => {
+  ])('[P-39] §3 %s: as url of the context, also when it is asked for twice', async (...given) => {
     const [, fields, target, trustProxy, url] = given;
     const server = await start({ trustProxy });
     const urls: string[][] = [];
@@ -105,7 +105,7 @@ describe('ws.url of a server', () => {
 });
 
 describe('paths with names', () => {
-  test('the event connection, and authenticate, have the parameters, decoded', async () => {
+  test('[P-04] [P-85] [P-90] the event connection, and authenticate, have the parameters, decoded', async () => {
     const seen: unknown[] = [];
     const server = await start({
       path: '/chat/:room/:user',
@@ -133,7 +133,7 @@ describe('paths with names', () => {
     }
   });
 
-  test('several servers share an HTTP server: a literal beats a name, wherever it was added', async () => {
+  test('[P-91] several servers share an HTTP server: a literal beats a name, wherever it was added', async () => {
     const http = await listen();
     const paths = ['/:any', '/chat/:room', '/:any/lobby', '/chat/lobby', '/chat', undefined];
     const seen: string[] = [];
@@ -218,7 +218,7 @@ describe('the URL of a request', () => {
   });
 });
 
-test('the cookies of a request, of all its fields, have no prototype, and are parsed once', async () => {
+test('[P-88] the cookies of a request, of all its fields, have no prototype, and are parsed once', async () => {
   const server = await start();
   const context = await contextOf(server, '/', { Cookie: ['a=1; __proto__=2', 'b=%20; a=3'] });
   expect(Object.getPrototypeOf(context.cookies)).toBe(null);
@@ -232,7 +232,7 @@ test('the cookies of a request, of all its fields, have no prototype, and are pa
   expect(Object.keys((await contextOf(server, '/')).params)).toEqual([]);
 });
 
-test('accept() gives authenticate URL and cookies, and no parameters', async () => {
+test('[P-85] accept() gives authenticate URL and cookies, and no parameters', async () => {
   const http = await listen();
   const seen: unknown[] = [];
   http.on('upgrade', (request, socket, head) => {
@@ -248,7 +248,7 @@ test('accept() gives authenticate URL and cookies, and no parameters', async () 
 });
 
 describe('the option refuse', () => {
-  test('rewrites the answer of every refusal: of the rules, the origin, authenticate, the path, a throw', async () => {
+  test('[P-94] rewrites the answer of every refusal: of the rules, the origin, authenticate, the path, a throw', async () => {
     const seen: [number, string | undefined][] = [];
     const server = await start({
       path: '/a',
@@ -325,7 +325,7 @@ describe('the option refuse', () => {
   });
 });
 
-test('isUpgrade() tells the upgrades to WebSocket from all else, whatever is wrong with them', async () => {
+test('[P-93] isUpgrade() tells the upgrades to WebSocket from all else, whatever is wrong with them', async () => {
   const http = await listen(createServer((request, response) => response.end(String(isUpgrade(request)))));
   const seen: boolean[] = [];
   http.on('upgrade', (request: IncomingMessage, socket: Socket) => {
@@ -347,7 +347,7 @@ test('isUpgrade() tells the upgrades to WebSocket from all else, whatever is wro
   expect(await answer.text()).toBe('false');
 });
 
-test('requireSubprotocol: a server that agrees to none fails the handshake, unless it is false', async () => {
+test('[P-98] requireSubprotocol: a server that agrees to none fails the handshake, unless it is false', async () => {
   const server = await start({ subprotocols: ['v9'] });
   const url = `ws://127.0.0.1:${portOf(server)}`;
   const refusal = connect(url, { subprotocols: ['v1', 'v2'] });

@@ -94,7 +94,7 @@ test('a connection is gone from connections when its close listeners run', async
 });
 
 describe('an async connection listener', () => {
-  test('that rejects with the end of its own connection is no failure', async () => {
+  test('[P-78] that rejects with the end of its own connection is no failure', async () => {
     const server = await start();
     let rejections = 0;
     server.on('connection', async (ws, request) => {
@@ -122,7 +122,7 @@ describe('an async connection listener', () => {
     expect(rejections).toBe(4);
   });
 
-  test('that rejects with anything else: the connection closes with 1011, and error is emitted', async () => {
+  test('[P-79] that rejects with anything else: the connection closes with 1011, and error is emitted', async () => {
     const server = await start();
     const failure = new Error('A mistake of the application');
     const errors: unknown[] = [];
@@ -153,7 +153,7 @@ describe('an async connection listener', () => {
     expect(errors).toHaveLength(1);
   });
 
-  test('that rejects where error has no listener: thrown, as a bug of the application', async () => {
+  test('[P-81] that rejects where error has no listener: thrown, as a bug of the application', async () => {
     const server = await start();
     const failure = new Error('A mistake of the application');
     server.on('connection', async (ws, request) => {
@@ -166,7 +166,7 @@ describe('an async connection listener', () => {
     await expectEcho(portOf(server), {}, '/echo');
   });
 
-  test('of a connection, such as of message, that rejects: 1011, and error is emitted on the server', async () => {
+  test('[P-79] of a connection, such as of message, that rejects: 1011, and error is emitted on the server', async () => {
     const server = await start();
     const errors: unknown[] = [];
     server.on('error', (error) => errors.push(error));
@@ -184,7 +184,7 @@ describe('an async connection listener', () => {
     await expectEcho(portOf(server), {}, '/echo');
   });
 
-  test('of another event that rejects: error; one of error itself that rejects: thrown, once', async () => {
+  test('[P-79] of another event that rejects: error; one of error itself that rejects: thrown, once', async () => {
     const server = await start();
     const failure = new Error('A mistake of the application');
     server.on('rejected', async () => {
@@ -214,7 +214,7 @@ describe('handleUpgrade() that is not awaited', () => {
     return { server, port: portOf(http) };
   }
 
-  test('[X-06] of a request that is refused: the process lives, rejected is emitted', async () => {
+  test('[X-06] [P-75] of a request that is refused: the process lives, rejected is emitted', async () => {
     const { server, port } = await byHand({ origins: [] });
     const statuses: number[] = [];
     server.on('rejected', (error) => statuses.push(error.status));
@@ -246,7 +246,7 @@ describe('handleUpgrade() that is not awaited', () => {
     ['socket', [{}, {}, Buffer.alloc(0)]],
     ['socket', [{}, null, Buffer.alloc(0)]],
     ['head', [{}, new Duplex(), undefined]],
-  ])('[X-06] with a wrong %s is an unhandled TypeError', async (name, parameters) => {
+  ])('[X-06] [P-77] with a wrong %s is an unhandled TypeError', async (name, parameters) => {
     const server = new WebSocketServer({ noServer: true });
     server.handleUpgrade(...(parameters as Parameters<WebSocketServer['handleUpgrade']>));
     const error = await expectedFault();
@@ -342,7 +342,7 @@ describe('the option server', () => {
     ['null', null],
     ['an address', 'http://localhost'],
     ['a socket', { on: () => {} }],
-  ])('that is %s throws a TypeError', (_title, server) => {
+  ])('[P-97] that is %s throws a TypeError', (_title, server) => {
     expect(() => new WebSocketServer({ server: server as Server })).toThrow(
       expect.objectContaining({ name: 'TypeError', message: expect.stringContaining('Option server') }),
     );

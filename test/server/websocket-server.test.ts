@@ -85,7 +85,7 @@ test.each([
 });
 
 describe('on a port of its own', () => {
-  test('it listens, accepts, and tells of the connection with its request', async () => {
+  test('[P-03] it listens, accepts, and tells of the connection with its request', async () => {
     const server = echo(await start());
     expect(server.address()).toMatchObject({ address: '127.0.0.1', port: expect.any(Number) });
     const connection = once(server, 'connection');
@@ -197,7 +197,7 @@ describe('on a port of its own', () => {
 });
 
 describe('on a given HTTP server', () => {
-  test('several share it by path, one has all other paths, and close() leaves it as it was', async () => {
+  test('[P-02] several share it by path, one has all other paths, and close() leaves it as it was', async () => {
     const http = await listen(createServer((_request, response) => response.end('plain')));
     const before = http.eventNames().map((name) => [name, http.listenerCount(name)]);
     const seen: string[] = [];
@@ -270,7 +270,7 @@ describe('on a given HTTP server', () => {
     expect(() => new WebSocketServer({ server: http })).toThrow(/serves every path/);
   });
 
-  test('an HTTPS server works the same', async () => {
+  test('[P-97] an HTTPS server works the same', async () => {
     const https = await listen(createTlsServer({ key, cert }) as unknown as Server);
     const server = echo(await start({ server: https }));
     expect(server.address()).toEqual(https.address());
@@ -400,7 +400,7 @@ describe('with clients of our own', () => {
 });
 
 describe('broadcast', () => {
-  test('§6.1 a message goes to every open connection, as text or binary', async () => {
+  test('[P-44] §6.1 a message goes to every open connection, as text or binary', async () => {
     const server = await start();
     await using first = await opened(portOf(server));
     await using second = await opened(portOf(server));
@@ -679,7 +679,7 @@ describe('options', () => {
     ['that is an emitter, as an application of Koa', new EventEmitter()],
     ['that is null', null],
     ['that is a port', 8080],
-  ])('a server %s is a TypeError that says what is needed', (_title, server) => {
+  ])('[P-97] a server %s is a TypeError that says what is needed', (_title, server) => {
     expect(() => new WebSocketServer({ server: server as Server })).toThrow(
       /^Option server is no HTTP\/1\.1 server: give what createServer\(\)/,
     );

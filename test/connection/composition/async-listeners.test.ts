@@ -99,7 +99,7 @@ async function rawClient(port: number): Promise<RawPeer> {
 }
 
 describe.each(Object.entries(leaves))('a peer that leaves by %s', (_, leave) => {
-  test('[X-04] while an async connection handler awaits: nothing throws, nothing is unhandled', async () => {
+  test('[X-04] [P-73] while an async connection handler awaits: nothing throws, nothing is unhandled', async () => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1', closeTimeout: 50 });
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -130,7 +130,7 @@ describe.each(Object.entries(leaves))('a peer that leaves by %s', (_, leave) => 
   });
 
   describe.each(roles)('to a %s', (role) => {
-    test('[X-06] calls that are not awaited: the process lives, and every promise settles', async () => {
+    test('[X-06] [P-73] [P-75] calls that are not awaited: the process lives, and every promise settles', async () => {
       const all: WebSocketConnection[] = [];
       const settled: Promise<unknown>[] = [];
       for (const call of Object.values(calls)) {
@@ -148,7 +148,7 @@ describe.each(Object.entries(leaves))('a peer that leaves by %s', (_, leave) => 
       await Promise.all(settled);
     });
 
-    test('[X-06] calls after the end that are not awaited: the process lives', async () => {
+    test('[X-06] [P-75] calls after the end that are not awaited: the process lives', async () => {
       for (const call of Object.values(calls)) {
         const [ws, peer] = await rawPair(role, { options: { closeTimeout: 20 } });
         leave(peer);
@@ -164,7 +164,7 @@ describe.each(Object.entries(leaves))('a peer that leaves by %s', (_, leave) => 
 
 describe.each(roles)('a %s', (role) => {
   test.each(['message', 'ping', 'pong', 'drain', 'close'] as const)(
-    '[X-04] an async %s listener that rejects by the end of its own connection is ignored',
+    '[X-04] [P-78] an async %s listener that rejects by the end of its own connection is ignored',
     async (event) => {
       const [ws, peer] = await rawPair(role, { options: { highWaterMark: 10 } });
       const errors: unknown[] = [];
@@ -187,7 +187,7 @@ describe.each(roles)('a %s', (role) => {
     },
   );
 
-  test('[X-04] an async listener that rejects with anything else closes with 1011, and is emitted', async () => {
+  test('[X-04] [P-80] an async listener that rejects with anything else closes with 1011, and is emitted', async () => {
     const [ws, peer] = await rawPair(role, { options: { closeTimeout: 200 } });
     const errors: unknown[] = [];
     ws.on('error', (error) => errors.push(error));

@@ -24,7 +24,7 @@ async function answer(peer: RawPeer, ...messages: string[]): Promise<void> {
 
 describe.each(roles)('§7.1.2 a %s', (role) => {
   test.each(Object.entries(consumers))(
-    'that closes with receive delivers what comes until the Close frame of its peer, to %s',
+    '[P-11] that closes with receive delivers what comes until the Close frame of its peer, to %s',
     async (_name, consume) => {
       const [ws, peer] = await rawPair(role);
       const seen = record(ws);

@@ -28,7 +28,7 @@ class Held extends Duplex {
 const reason = new Error('the signal');
 
 describe.each(roles)('a %s', (role) => {
-  test('drained({ signal }) rejects with the reason as soon as the signal aborts; what was sent is sent', async () => {
+  test('[P-30] drained({ signal }) rejects with the reason as soon as the signal aborts; what was sent is sent', async () => {
     const stream = new Held();
     const ws = open(stream, role);
     ws.send('sent');
@@ -95,7 +95,7 @@ describe.each(roles)('a %s', (role) => {
     await ws.closed;
   });
 
-  test('write(chunk, { signal }): a signal that aborts while the fragment waits aborts the message, with 1011', async () => {
+  test('[P-20] write(chunk, { signal }): a signal that aborts while the fragment waits aborts the message, with 1011', async () => {
     const stream = new Held();
     const ws = open(stream, role);
     const writer = ws.createWriter('binary');
@@ -121,7 +121,7 @@ describe.each(roles)('a %s', (role) => {
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
   });
 
-  test('write(chunk, { signal }) of a message that waits for its turn, or with a signal that has aborted: nothing is sent', async () => {
+  test('[P-20] write(chunk, { signal }) of a message that waits for its turn, or with a signal that has aborted: nothing is sent', async () => {
     const [ws, peer] = await pair(role);
     const got: string[] = [];
     peer.on('message', (data) => got.push(String(data)));

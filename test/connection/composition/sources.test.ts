@@ -133,7 +133,7 @@ describe.each(roles)('a %s', (role) => {
   describe.each([false, true])('with Blobs (permessage-deflate: %s)', (compressed) => {
     const withExtension = (own: Role) => (compressed ? { extension: () => extensionOf(own) } : {});
 
-    test('[X-20] as text that is not UTF-8: closes with 1011, nothing of it is sent, `error` has the cause', async () => {
+    test('[X-20] [P-84] as text that is not UTF-8: closes with 1011, nothing of it is sent, `error` has the cause', async () => {
       const [ws, peer] = await pair(role, withExtension(role), withExtension(other(role)));
       const [seen, got] = [record(ws), [] as unknown[]];
       peer.on('message', (data) => got.push(String(data)));
@@ -148,7 +148,7 @@ describe.each(roles)('a %s', (role) => {
       expect(ws.send('late')).toBe(false);
     });
 
-    test('[X-20] that cannot be read: closes with 1011, nothing of it is sent, `error` has the cause', async () => {
+    test('[X-20] [P-84] that cannot be read: closes with 1011, nothing of it is sent, `error` has the cause', async () => {
       const folder = await mkdtemp(join(tmpdir(), 'sluice-'));
       try {
         const file = join(folder, 'file');

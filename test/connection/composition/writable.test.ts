@@ -103,7 +103,7 @@ describe.each(roles)('§5.4 the WritableStream of a writer of a %s', (role) => {
           await writer.writable.close();
         },
       ],
-    ])('%s makes one message, and later ones follow it', async (_how, write) => {
+    ])('[P-23] %s makes one message, and later ones follow it', async (_how, write) => {
       const [ws, peer] = await make();
       const { got, end } = collect(peer);
       const writing = write(ws);
