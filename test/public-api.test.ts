@@ -121,7 +121,7 @@ describe('options', () => {
         if (!/Default|default/.test(comment)) without.push(field.key?.name);
       }
       // These have none: without them nothing happens, or another one has to be given
-      const optional = ['refuse', 'headers', 'signal', 'port', 'server', 'noServer', 'tls'];
+      const optional = ['port', 'server', 'noServer', 'tls', 'signal'];
       expect(without.filter((field) => !optional.includes(field as string))).toEqual([]);
     },
   );

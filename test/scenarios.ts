@@ -506,7 +506,7 @@ export const scenarios: readonly Scenario[] = [
     ['P-76', 'connect(), accept(), not awaited: they reject', 'an unhandled rejection'],
     [
       'P-77',
-      'ping, receive, drained, close, sendStream, handleUpgrade, read with wrong arguments, not awaited',
+      'ping, receive, drained, close, sendStream, handleUpgrade, read, write, end with wrong arguments, not awaited',
       'an unhandled rejection',
     ],
     ['P-78', 'an async listener that rejects with the end of its own connection', 'dropped'],

@@ -4,8 +4,8 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import {
   type ConnectionOptions,
   connectionOptionNames,
+  pickConnectionOptions,
   type ResolvedConnectionOptions,
-  resolveConnectionOptions,
 } from '../connection/options.js';
 import {
   compressionExtensions,
@@ -104,7 +104,7 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
   const headers = toRecord(options.headers === undefined ? {} : options.headers);
   checkExtraHeaders(headers);
   return {
-    connection: resolveConnectionOptions(options),
+    connection: pickConnectionOptions(options),
     subprotocols: offered,
     requireSubprotocol,
     headers: origin === undefined ? headers : { ...headers, Origin: checkFieldValue('Origin', origin) },

@@ -56,9 +56,14 @@ const defaults: ResolvedConnectionOptions = {
 /** The names of {@link ConnectionOptions}, for {@link checkNames}. */
 export const connectionOptionNames: readonly string[] = Object.keys(defaults);
 
-/** Fills in the defaults of the connection options among `options`; throws TypeError or RangeError by name. */
+/** Fills in the defaults; throws a TypeError or RangeError by name for options that are unknown or wrong. */
 export function resolveConnectionOptions(options: ConnectionOptions = {}): ResolvedConnectionOptions {
-  checkOptions('resolveConnectionOptions()', options);
+  checkNames('resolveConnectionOptions()', options, connectionOptionNames);
+  return pickConnectionOptions(options);
+}
+
+/** Package-internal: {@link resolveConnectionOptions} of those among `options`, whose names are checked. */
+export function pickConnectionOptions(options: ConnectionOptions): ResolvedConnectionOptions {
   const timer = (name: 'pingInterval' | 'pingTimeout' | 'closeTimeout', least: number): number =>
     checkNumber(name, options[name], defaults[name], least, 0x7fff_ffff);
   const size = (

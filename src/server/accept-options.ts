@@ -4,8 +4,8 @@ import type { IncomingMessage } from 'node:http';
 import {
   type ConnectionOptions,
   connectionOptionNames,
+  pickConnectionOptions,
   type ResolvedConnectionOptions,
-  resolveConnectionOptions,
 } from '../connection/options.js';
 import {
   compressionExtensions,
@@ -43,7 +43,7 @@ export interface AcceptOptions<Data = unknown> extends ConnectionOptions {
   readonly compression?: boolean | PermessageDeflateOptions;
   /** Other extensions that may be negotiated (§9.1); a connection uses one at most. Default none. */
   readonly extensions?: readonly ExtensionFactory[];
-  /** More header fields of the 101 response. */
+  /** More header fields of the 101 response. Default none. */
   readonly headers?: HeaderRecord | ((request: IncomingMessage) => HeaderRecord);
   /**
    * Decides whether the request is accepted, after all other checks (§4.2.2 item 4). `true` accepts; so does
@@ -69,7 +69,7 @@ export interface AcceptOptions<Data = unknown> extends ConnectionOptions {
   readonly authenticate?: Authenticate<Data>;
   /**
    * Rewrites the answer of a refusal, such as its body or its header fields; nothing returned leaves it as it
-   * is. What it throws is answered with 500.
+   * is. What it throws is answered with 500. Default: refusals are answered as they are.
    */
   // biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing changes nothing.
   readonly refuse?: (rejection: Rejection, request: IncomingMessage) => Rejection | undefined | void;
@@ -80,7 +80,7 @@ export interface AcceptOptions<Data = unknown> extends ConnectionOptions {
    * whose answer has arrived. Default 10_000.
    */
   readonly handshakeTimeout?: number;
-  /** Refuses handshakes in progress with 503 when it is aborted; later ones too. */
+  /** Refuses handshakes in progress with 503 when it is aborted; later ones too. Default none. */
   readonly signal?: AbortSignal;
 }
 
@@ -140,7 +140,7 @@ export function resolveAcceptOptions(options: AcceptOptions): ResolvedAcceptOpti
   }
   checkBoolean('trustProxy', trustProxy);
   return {
-    connection: resolveConnectionOptions(options),
+    connection: pickConnectionOptions(options),
     checkOrigin: compileOrigins(options.origins),
     trustProxy,
     subprotocols,

@@ -8,7 +8,7 @@ import type { Lifecycle } from '../lifecycle.js';
 import type { MessageType } from '../receiving/message-reader.js';
 import { unchanged } from '../written-memory.js';
 import { MessageWritable } from './message-writable.js';
-import { type BytesLike, sizeOf, toBytes } from './payload.js';
+import { type BytesLike, isPayload, sizeOf, toBytes } from './payload.js';
 import { Turn, type TurnHolder } from './send-queue.js';
 
 /**
@@ -180,7 +180,8 @@ export class MessageWriter implements TurnHolder {
     const step = this.#tail.then(turn, turn);
     // It also marks the promise as handled: the end of a connection that nobody awaits is no unhandled rejection
     this.#tail = step.catch(() => {});
-    return step;
+    // A wrong argument is the caller's mistake, and not handled
+    return isPayload(chunk) ? step : step.then();
   }
 
   /** @param size - the bytes of the chunk when it was given; @param release - the fragment no longer waits */

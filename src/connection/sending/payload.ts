@@ -14,6 +14,16 @@ export function toBytes(data: unknown): Uint8Array {
   throw new TypeError(`Tried to send what is neither string nor bytes: ${describe(data)}`);
 }
 
+/** Whether it is a string or bytes. */
+export function isPayload(data: unknown): boolean {
+  return (
+    typeof data === 'string' ||
+    ArrayBuffer.isView(data) ||
+    data instanceof ArrayBuffer ||
+    data instanceof SharedArrayBuffer
+  );
+}
+
 /** Bytes that `data` has as a payload; 0 for what has none, which {@link toBytes} throws for. */
 export function sizeOf(data: unknown): number {
   if (typeof data === 'string') return Buffer.byteLength(data);
