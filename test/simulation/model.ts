@@ -73,8 +73,8 @@ export class End {
   info: CloseInfo | null = null;
   /** What `ws.closed` resolved with. */
   closed: CloseInfo | null = null;
-  /** The argument of the first `error`. */
-  failure: Error | null = null;
+  /** The arguments of `error`. */
+  readonly errors: Error[] = [];
   /** This side's application called `close()` or `terminate()`; how many messages it had then. */
   closedAt: number | null = null;
   /** Its application called `close()` while the connection was open. */
@@ -120,6 +120,11 @@ export class End {
     this.input = input;
     this.output = output;
     this.lifeCycle = lifeCycle;
+  }
+
+  /** The argument of the first `error`. */
+  get failure(): Error | null {
+    return this.errors[0] ?? null;
   }
 
   /** `close()` is called on an open connection. */
@@ -219,7 +224,7 @@ export class End {
 
   #isPart({ short, tail }: Received, part: Uint8Array, next: number, unknown: number): boolean {
     const { sent } = this.peer;
-    for (let i = next, whole = 0; i < sent.length && whole <= unknown; i++) {
+    for (let i = next, whole = 0; i < sent.length && whole <= unknown + this.unobserved; i++) {
       const message = sent[i]!;
       if (message.fate === 'whole') whole++;
       const all = bytesOf(message);
@@ -278,7 +283,7 @@ function equals({ form, owner, size }: Sent, type: string, data: string | Uint8A
     if (Buffer.byteLength(data as string) < size) return false;
   } else if (data.length !== size) return false;
   const expected = content(owner, form, size);
-  if (typeof expected === 'string') return Buffer.from(data as string).equals(Buffer.from(expected));
+  if (typeof expected === 'string') return data === expected;
   return expected.equals(data as Uint8Array);
 }
 

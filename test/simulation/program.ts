@@ -66,7 +66,10 @@ export type Op =
       readonly source: SourceKind;
       /** By `pipeTo()` into a writer, in place of `sendStream()`. */
       readonly pipe?: boolean;
+      /** Text in bytes, cut inside of characters. */
+      readonly text?: boolean;
       readonly chunks: number;
+      /** Of each chunk, on average. */
       readonly size: number;
       /** Milliseconds until its signal aborts; -1 for no signal, -2 for one that never aborts. */
       readonly abort: number;
@@ -102,7 +105,17 @@ export type Op =
   | { readonly op: 'cut' }
   | { readonly op: 'stall'; readonly ms: number }
   | { readonly op: 'block'; readonly ms: number }
-  | { readonly op: 'broadcast'; readonly message: MessagePlan; readonly compress: boolean }
+  | {
+      readonly op: 'broadcast';
+      readonly message: MessagePlan;
+      readonly compress: boolean;
+      /** The numbers of connections that do not get it. */
+      readonly except?: readonly number[];
+      /** Only connections with an even, or an odd number get it; or it throws. */
+      readonly filter?: 'none' | 'even' | 'odd' | 'throws';
+      /** As bytes, and with `type`. */
+      readonly typed?: boolean;
+    }
   | { readonly op: 'sendAll'; readonly message: MessagePlan }
   | { readonly op: 'closeServer'; readonly awaited: boolean };
 
@@ -260,60 +273,4 @@ export function leadOf({ links, settled = false }: Program): number {
     if (via === 'direct') return most;
     return Math.max(most, 10 + 4 * path.delay + (path.rate > 0 ? Math.ceil(heads / path.rate) : 0));
   }, 0);
-}
-
-/** How long a program is: its steps, reactions, connections, and what differs from the defaults. */
-export function lengthOf(program: Program): number {
-  return (
-    program.steps.length +
-    program.links.reduce((sum, { a, b }) => sum + 1 + a.reactions.length + b.reactions.length, 0)
-  );
-}
-
-/** A program in a form that people read, one line for each connection, callback and step. */
-export function show(program: Program): string {
-  const lines: string[] = [];
-  program.links.forEach((link, i) => {
-    const path = difference(link.path, quietPath);
-    const deflate = link.deflate === null ? '' : ` deflate=${compact(link.deflate)}`;
-    const { authenticate = -1 } = link;
-    const authenticates = authenticate < 0 ? '' : ` authenticate=${authenticate}`;
-    lines.push(`connection ${i} via ${link.via}${deflate}${authenticates}${path && ` path=${path}`}`);
-    for (const name of ['a', 'b'] as const) {
-      const side = link[name];
-      const options = difference(side.options, quietSide.options);
-      const consumer = side.raw
-        ? 'raw peer'
-        : `consumer ${side.consumer.mode} ${difference(side.consumer, quietSide.consumer)}`;
-      lines.push(`  ${i}${name} (${name === 'a' ? 'server' : 'client'}): ${consumer} ${options}`.trimEnd());
-      for (const { on, nth, wait, does } of side.reactions) {
-        const how = wait < 0 ? '' : ` await ${wait} ms,`;
-        lines.push(`    on '${on}' #${nth}:${how} ${showOp(does)}`);
-      }
-    }
-  });
-  let time = leadOf(program);
-  for (const step of program.steps) {
-    time += step.wait;
-    const target = targetOf(program, step);
-    if (target !== null) lines.push(`at ${time} ms ${target.link}${target.side}: ${showOp(step.does)}`);
-  }
-  const { cost, pool, settled = false } = program;
-  const costs = difference({ cost, pool, settled }, { cost: 0, pool: 0, settled: false });
-  if (costs !== '') lines.push(`process ${costs}`);
-  return lines.join('\n');
-}
-
-function showOp({ op, ...rest }: Op): string {
-  return Object.keys(rest).length === 0 ? op : `${op} ${compact(rest)}`;
-}
-
-function compact(value: unknown): string {
-  return JSON.stringify(value).replaceAll('"', '');
-}
-
-/** The fields of `value` that are not those of `usual`. */
-function difference<T extends object>(value: T, usual: T): string {
-  const fields = Object.entries(value).filter(([name, field]) => field !== usual[name as keyof T]);
-  return fields.length === 0 ? '' : compact(Object.fromEntries(fields));
 }
