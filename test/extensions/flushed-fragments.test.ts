@@ -49,14 +49,20 @@ describe.each(roles)('a %s', (role) => {
       await fc.assert(
         fc.asyncProperty(
           fc.array(fc.array(some, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 3 }),
-          async (messages) => {
+          fc.constantFrom(1, 3, 1000, 1_000_000),
+          async (messages, step) => {
             const own = negotiate(contextTakeover);
             const peer = own[role === 'server' ? 'client' : 'server'];
             for (const message of messages) {
               for (const [index, part] of message.entries()) {
                 const last = index === message.length - 1;
                 // Those that are empty are flushed as well
-                own[role].decoder.write((await peer.encoder.encode(part, last)) as Buffer, last, true);
+                const payload = Buffer.from(await peer.encoder.encode(part, last));
+                for (let at = 0; at < payload.length; at += step) {
+                  const ends = at + step >= payload.length;
+                  if (at > 0) expect(own[role].decoder.read(1e9)).toBe(null);
+                  own[role].decoder.write(payload.subarray(at, at + step), last && ends, ends);
+                }
                 expect(readAll(own[role]).equals(part)).toBe(true);
                 expect(own[role].decoder.done).toBe(last);
               }

@@ -18,6 +18,8 @@ import { Window } from './window.js';
 const MAX_PAYLOAD = 16 * 1024;
 /** More data than this is inflated off the thread. */
 const MAX_DATA = 128 * 1024;
+/** {@link TAIL} as a number. */
+const FLUSHED = 0x0000ffff;
 /** zlib contexts of a message on the thread; each block marked as the last one needs another one. */
 const MAX_CONTEXTS = 4;
 
@@ -34,6 +36,8 @@ export class Inflater implements MessageDecoder {
   #last = false;
   /** The fragment that came last ends as a flushed compressor ends it: what came so far may inflate on its own. */
   #flushed = false;
+  /** The last four bytes of what came, as one number; they may have come in several parts. */
+  #end = -1;
   #stream: InflateStream | null = null;
   #closed = false;
   /** The payload of the message: when it came in one part, else what came so far. */
@@ -61,11 +65,12 @@ export class Inflater implements MessageDecoder {
     if (this.#closed) return;
     this.done = false;
     this.#last = last;
-    this.#flushed = frameEnds && !last && payload.subarray(-TAIL.length).equals(TAIL);
     if (this.#stream !== null) this.#stream.write(payload, last);
     else if (last && this.#payload.size === 0 && payload.length <= MAX_PAYLOAD) this.#whole = payload;
     else {
       this.#payload.add(payload, 0, payload.length);
+      for (const byte of payload.subarray(-TAIL.length)) this.#end = (this.#end << 8) | byte;
+      this.#flushed = frameEnds && !last && this.#end === FLUSHED;
       if (this.#payload.size > MAX_PAYLOAD) this.#startStream(this.#payload.take());
     }
   }
@@ -98,6 +103,7 @@ export class Inflater implements MessageDecoder {
     const came = this.#whole ?? this.#payload.take();
     this.#whole = null;
     this.#flushed = false;
+    this.#end = -1;
     // In front of the tail that the sender has left there, as it is not the end of the message
     const payload = this.#last ? came : came.subarray(0, -TAIL.length);
     if (payload.length <= SMALL_PAYLOAD) {
@@ -153,6 +159,8 @@ export class Inflater implements MessageDecoder {
   }
 
   #startStream(payload: Buffer): void {
+    this.#flushed = false;
+    this.#end = -1;
     this.#stream = new InflateStream(this.#windowBits, this.#window, () => this.onready?.());
     this.#stream.write(payload, this.#last);
   }
