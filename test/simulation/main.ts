@@ -5,8 +5,9 @@ import { parseArgs } from 'node:util';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { campaign, type FoundClass, keyOf } from './campaign.js';
 import { Laboratory, loaderOf } from './laboratory.js';
-import { lengthOf, type Program, show } from './program.js';
+import type { Program } from './program.js';
 import { hashOf } from './run.js';
+import { lengthOf, show } from './show.js';
 
 const usage = `Usage: npm run simulate -- [options]
 

@@ -73,8 +73,8 @@ export class End {
   info: CloseInfo | null = null;
   /** What `ws.closed` resolved with. */
   closed: CloseInfo | null = null;
-  /** The argument of the first `error`. */
-  failure: Error | null = null;
+  /** The arguments of `error`. */
+  readonly errors: Error[] = [];
   /** This side's application called `close()` or `terminate()`; how many messages it had then. */
   closedAt: number | null = null;
   /** Its application called `close()` while the connection was open. */
@@ -120,6 +120,11 @@ export class End {
     this.input = input;
     this.output = output;
     this.lifeCycle = lifeCycle;
+  }
+
+  /** The argument of the first `error`. */
+  get failure(): Error | null {
+    return this.errors[0] ?? null;
   }
 
   /** `close()` is called on an open connection. */

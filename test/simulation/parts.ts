@@ -3,7 +3,7 @@ import { signOfLife } from './liveness.js';
 import type { End } from './model.js';
 import type { LinkPlan } from './program.js';
 import { SimulatedSocket } from './socket.js';
-import type { Library, World } from './world.js';
+import type { Library, Link, World } from './world.js';
 
 /** The socket of an end of the library; notes what reaches it. */
 export function makeSocket(world: World, end: End, halfOpen: boolean): SimulatedSocket {
@@ -29,7 +29,7 @@ export function makeSocket(world: World, end: End, halfOpen: boolean): Simulated
 }
 
 /** Both ends of the extension, without an HTTP handshake around its negotiation. */
-export function negotiate(
+function negotiate(
   permessageDeflate: Library['permessageDeflate'],
   { deflate }: LinkPlan,
 ): Record<'server' | 'client', ReturnType<ReturnType<Library['permessageDeflate']>['confirm']>> {
@@ -43,4 +43,19 @@ export function negotiate(
   });
   const accepted = factory.accept(factory.offers()[0]!)!;
   return { server: accepted.extension, client: factory.confirm(accepted.parameters) };
+}
+
+/** Makes the connections of both ends, without an opening handshake. */
+export function connectDirectly(world: World, { a, b, plan }: Link): void {
+  const { permessageDeflate, resolveConnectionOptions, WebSocketConnection } = world.library;
+  const extensions =
+    plan.deflate === null || plan.a.raw || plan.b.raw ? null : negotiate(permessageDeflate, plan);
+  for (const end of [a, b]) {
+    if (end.socket === null) continue;
+    const role = end === a ? 'server' : 'client';
+    const options = resolveConnectionOptions(end.plan.options);
+    const extension = extensions === null ? {} : { extensions: [extensions[role]] };
+    const ws = new WebSocketConnection(end.socket, { role, options, sharedMemory: true, ...extension });
+    world.open(end, ws).start();
+  }
 }

@@ -1,5 +1,7 @@
 /** Every promise that the API returned: whether it settled, and whether it rejected with something lawful. */
+import { getEventListeners } from 'node:events';
 import type { Report } from './model.js';
+import type { World } from './world.js';
 
 /** An error that the program itself raised. */
 export class OwnError extends Error {
@@ -73,4 +75,19 @@ export class Promises {
       },
     );
   }
+}
+
+/** The signal of a call, by the milliseconds until it aborts: -1 for no signal, -2 for one that never aborts. */
+export function signalOf(world: World, abort: number): { signal?: AbortSignal } {
+  if (abort === -1) return {};
+  const controller = new AbortController();
+  const run = (): void => controller.abort(new OwnError('signal of the application'));
+  if (abort === 0) run();
+  else if (abort > 0) world.clock.schedule(abort, run);
+  const { signal } = controller;
+  world.atEnd(() => {
+    if (signal.aborted || getEventListeners(signal, 'abort').length === 0) return;
+    world.report('leak', 'a listener of a signal is left');
+  });
+  return { signal };
 }

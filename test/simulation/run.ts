@@ -1,7 +1,9 @@
 /** Runs one program from its first step to its end, and checks everything that must hold then. */
 import { createHash } from 'node:crypto';
 import type { CloseInfo } from '../../src/index.js';
-import { realTurn, type Stop, type VirtualClock } from './clock.js';
+import { realTurn, type VirtualClock } from './clock.js';
+import { consumption, endAll, isConsuming } from './ending.js';
+import { checkReadAhead } from './events.js';
 import type { LifeTable } from './life-table.js';
 import type { Coverage } from './lifecycle.js';
 import type { End } from './model.js';
@@ -27,15 +29,8 @@ export interface Outcome {
 const SETTLE = 120_000;
 /** Bytes that may be read in front of a consumer. */
 const MAX_HELD = 256 * 1024;
-/** Milliseconds of grace for the end of a connection that nobody consumes. */
-const LEFT = 1_000;
 /** Milliseconds for what was only scheduled for the next turns. */
 const LAST = 20;
-/**
- * Milliseconds in which all connections must end after the last `close()`, besides the timeouts of the
- * program.
- */
-const ENDING = 60_000;
 
 export async function runProgram(
   library: Library,
@@ -115,25 +110,6 @@ function watch(world: World, clock: VirtualClock): () => void {
   };
 }
 
-/** Milliseconds that the slowest consumer takes for all messages. */
-function consumption(ends: readonly End[]): number {
-  return ends.reduce((most, { peer, plan: { consumer } }) => {
-    const { dwell = 0, pace } = consumer;
-    return Math.max(most, (pace + dwell) * peer.sent.length);
-  }, 0);
-}
-
-/** Milliseconds for what kernels may hold in front of Close frames, by the pace that stalls showed, or 100 bytes each. */
-function transmission({ links, program }: World): number {
-  const { steps } = program;
-  // What the library takes for the pace of the network
-  const stalls = steps.reduce((sum, { does }) => sum + (does.op === 'stall' ? does.ms : 0), 0);
-  return links.reduce((most, { a, b, plan: { path } }) => {
-    const size = Math.max(a.output.tap.size, b.output.tap.size);
-    return Math.max(most, 3 * ((path.rate > 0 ? size / path.rate : 0) + stalls), size / 100);
-  }, 0);
-}
-
 /** Waits until nothing moves any more. */
 async function settle(world: World, idle: () => boolean): Promise<void> {
   const { clock } = world;
@@ -152,7 +128,7 @@ async function settle(world: World, idle: () => boolean): Promise<void> {
 /** Without a consumer no more is read than a few buffers, unless this side's own close() discards it. */
 function checkHeld(world: World, ends: readonly End[]): void {
   for (const end of ends) {
-    world.checkHeld(end);
+    checkReadAhead(world, end);
     const { closedAt, consuming, info, input, left, name, socket } = end;
     // A request that was refused is read and dropped
     const application = world.applications.get(end);
@@ -227,69 +203,6 @@ function isOpen(world: World, end: End): boolean {
   return lifeCycle.state === 'open' && closedAt === null && world.applications.get(end)?.ws.state === 'open';
 }
 
-function isConsuming(end: End): boolean {
-  return end.consuming && !end.left && end.plan.consumer.leaveAfter === 0;
-}
-
-/** Closes what is still open, and waits for the end of everything. */
-async function endAll(world: World, ends: readonly End[]): Promise<void> {
-  const { clock } = world;
-  world.host.close(true);
-  for (const end of ends) {
-    const application = world.applications.get(end);
-    if (application !== undefined && end.info === null && (end.name.endsWith('a') || end.peer.plan.raw)) {
-      application.close(1000, true);
-    }
-  }
-  const slow = (end: End): boolean => !isConsuming(end) || end.paused;
-  const longest =
-    ends.reduce((most, { plan }) => Math.max(most, plan.options.closeTimeout), 0) +
-    consumption(ends) +
-    transmission(world);
-  const ended = (): boolean => ends.every((end) => end.info !== null || !world.applications.has(end));
-  // What is on its way takes its time; nothing of it is there without end
-  const moving = (): boolean => world.links.some(({ cable }) => !cable.up.quiet || !cable.down.quiet);
-  let stop: Stop = 'time';
-  for (let times = 0; times === 0 || (times < 20 && !ended() && moving()); times++) {
-    stop = await clock.run(ended, clock.now + longest + ENDING);
-  }
-  for (const end of ends) {
-    const application = world.applications.get(end);
-    if (application === undefined || end.info !== null) continue;
-    // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
-    const unseen = !isOver(world, end, stop) && (slow(end) || !end.input.untouched || !end.output.untouched);
-    if (end.closedAt !== null || end.receivesSince < clock.now || !unseen) {
-      world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
-    }
-    application.close(1000, true);
-  }
-  await clock.run(ended, clock.now + longest + ENDING);
-  for (const end of ends) {
-    const application = world.applications.get(end);
-    if (application === undefined || end.info !== null) continue;
-    world.report('end', `not closed in time by close() (${end.lifeCycle.state})`, end.name);
-    application.terminate();
-  }
-  for (const raw of world.raws.values()) raw.destroy();
-  await clock.run(ended, clock.now + ENDING);
-  for (const end of ends) {
-    if (world.applications.has(end) && end.info === null)
-      world.report('end', 'not closed by terminate()', end.name);
-    // What never became a connection: a handshake that failed
-    if (end.socket !== null && !end.socket.destroyed && !world.applications.has(end)) end.socket.destroy();
-  }
-}
-
-/** Nothing holds the end of this connection any more: its socket is gone, and there is no consumer for what is left. */
-function isOver({ clock }: World, end: End, stop: Stop): boolean {
-  const { consuming, leftIteration, paused, plan, reading, socket } = end;
-  if (socket === null || socket.goneAt === null) return false;
-  // Where nothing is left to happen, time changes nothing
-  const since = stop === 'idle' ? Number.POSITIVE_INFINITY : clock.now - socket.goneAt;
-  if (since < plan.options.closeTimeout + LEFT || reading.size > 0) return false;
-  return leftIteration || (!consuming && !paused);
-}
-
 /** What must hold for one end once it is over. */
 function checkEnd(world: World, end: End): void {
   const application = world.applications.get(end);
@@ -361,8 +274,8 @@ function deliversAfterReset({ peer, plan, resetOpen }: End): boolean {
 function checkLeft(world: World, ends: readonly End[]): void {
   const { report } = world;
   for (const api of world.promises.pending) report('unsettled', api);
-  for (const { leftSources } of world.applications.values()) {
-    for (const source of leftSources) {
+  for (const { sending } of world.applications.values()) {
+    for (const source of sending.leftSources) {
       if (!source.released()) report('leak', 'the source of sendStream() was not released');
     }
   }

@@ -84,7 +84,7 @@ export class ServerHost {
       const application = end && this.#world.applications.get(end);
       if (end === undefined || application === undefined) continue;
       const data = content(end.nextOwner, form, size);
-      application.sendAs(
+      application.sending.sendAs(
         'send',
         () => ws.send(data, { type: typeOf(form) }),
         () => end.begin(form, size, 'whole'),

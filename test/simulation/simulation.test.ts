@@ -9,9 +9,10 @@ import { Laboratory } from './laboratory.js';
 import { Coverage, LifeCycle } from './lifecycle.js';
 import { End } from './model.js';
 import { makeCable } from './network.js';
-import { lengthOf, type Op, type Program, quietPath, quietSide, type Step, show } from './program.js';
+import { type Op, type Program, quietPath, quietSide, type Step } from './program.js';
 import { hashOf } from './run.js';
 import { shorten } from './shorten.js';
+import { lengthOf, show } from './show.js';
 import type { Library } from './world.js';
 
 // Each test file has a process of its own: the built-in modules stay replaced until its end

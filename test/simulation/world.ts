@@ -2,11 +2,12 @@
 import type { WebSocketConnection } from '../../src/index.js';
 import { Application } from './application.js';
 import type { VirtualClock } from './clock.js';
+import { watch } from './events.js';
 import { type Coverage, LifeCycle } from './lifecycle.js';
-import { checkLatency, watchLost } from './liveness.js';
+import { watchLost } from './liveness.js';
 import { End, type Report } from './model.js';
 import { type Cable, makeCable } from './network.js';
-import { makeSocket, negotiate } from './parts.js';
+import { connectDirectly, makeSocket } from './parts.js';
 import {
   type LinkPlan,
   leadOf,
@@ -19,20 +20,6 @@ import {
 import { OwnError, Promises, signatureOf } from './promises.js';
 import { RawPeer } from './raw.js';
 import { ServerHost } from './server-host.js';
-
-/** Bytes that may be read in front of a consumer: what streams and the connection hold. */
-const MAX_HELD = 192 * 1024;
-
-/** Listeners of an open connection; another one for `close` is that of the simulation. */
-const SOCKET_LISTENERS = { data: 1, end: 1, error: 1, finish: 1, close: 2 };
-
-/** Of the messages that its peer sent, the one with this number is within the limit for sure. */
-function isSmall({ peer: { sent }, plan, unobserved }: End, number: number): boolean {
-  const message = sent[number - 1];
-  if (message === undefined || unobserved > 0) return false;
-  if (sent.slice(0, number).some(({ fate }) => fate !== 'whole')) return false;
-  return message.size * (message.form === 'unicode' ? 3 : 1) <= plan.options.maxMessageSize;
-}
 
 export type Library = typeof import('../../src/index.js');
 
@@ -184,54 +171,8 @@ export class World {
     const application = new Application(this, end, ws);
     this.applications.set(end, application);
     this.trace(end, 'open');
-    for (const event of ['ping', 'pong', 'drain'] as const) {
-      ws.on(event, (payload?: Buffer) => {
-        this.trace(end, event);
-        this.checkEvent(end, event);
-        if (event === 'pong') checkLatency(this, end, ws.latency, payload!);
-        return this.react(end, event);
-      });
-    }
-    ws.on('error', (error) => {
-      this.trace(end, `error ${signatureOf(error)}`);
-      // A listener for `close` may fail, and that is reported
-      if (end.info !== null && !(error instanceof OwnError)) this.report('event after close', 'error');
-      this.#failed(end, error);
-      return this.react(end, 'error');
-    });
-    ws.on('close', (info) => {
-      this.trace(end, `close ${info.code} ${info.wasClean}`);
-      if (end.info !== null) this.report('event after close', 'close');
-      end.info ??= info;
-      end.endedAt = this.clock.now;
-      end.lifeCycle.end();
-      if (ws.state !== 'closed') this.report('end', `state is ${ws.state} in the close event`);
-      application.properties.check();
-      return this.react(end, 'close');
-    });
-    this.later(() => this.#checkListeners(end));
-    ws.closed.then((info) => {
-      end.closed = info;
-      this.trace(end, `closed ${info.code}`);
-    });
+    watch(this, application);
     return application;
-  }
-
-  /** Nothing is emitted after `close`, and of what was received nothing after `terminate()`. */
-  checkEvent(end: End, event: 'message' | 'ping' | 'pong' | 'drain'): void {
-    if (end.info !== null) this.report('event after close', event);
-    else if (end.terminated) this.report('event after terminate()', event);
-    else if (event === 'message' && end.paused) this.report('pause', 'a message came while paused', end.name);
-    if (event === 'drain') end.drainDue = false;
-  }
-
-  /** No more is read in front of a consumer than a few buffers, and the message that comes. */
-  checkHeld(end: End): void {
-    const { closedAt, held, left, name, peer, unobserved } = end;
-    const over =
-      left || unobserved > 0 || closedAt !== null || this.applications.get(end)?.ws.state !== 'open';
-    if (over || held <= MAX_HELD + 2 * peer.largest) return;
-    this.report('memory', 'input in front of a consumer was read', `${name} ${held} bytes`);
   }
 
   /** Does what the program wants from inside of a callback; throws what it throws. */
@@ -323,16 +264,6 @@ export class World {
     }
   }
 
-  /** Sizes are limited by each side for itself: messages that are collected. */
-  #checkLimit(end: End): void {
-    const last = end.received.at(-1);
-    const dropped = last?.limited === true && last.data === null && !isSmall(end, end.received.length);
-    const limited =
-      end.events || end.unobserved > 0 || dropped || [...end.reading].some((message) => message.limited);
-    if (limited && end.peer.largest > end.plan.options.maxMessageSize) return;
-    this.report('limit', 'a message was refused that is within the limit, or streamed', end.name);
-  }
-
   #schedule(at: number, steps: readonly Step[]): void {
     if (steps.length === 0) return;
     this.clock.schedule(at, () => {
@@ -358,41 +289,6 @@ export class World {
       this.host.connect(link);
       return;
     }
-    const { permessageDeflate, resolveConnectionOptions, WebSocketConnection } = this.library;
-    const extensions =
-      plan.deflate === null || plan.a.raw || plan.b.raw ? null : negotiate(permessageDeflate, plan);
-    for (const end of [a, b]) {
-      if (end.socket === null) continue;
-      const role = end === a ? 'server' : 'client';
-      const options = resolveConnectionOptions(end.plan.options);
-      const extension = extensions === null ? {} : { extensions: [extensions[role]] };
-      const ws = new WebSocketConnection(end.socket, { role, options, sharedMemory: true, ...extension });
-      this.open(end, ws).start();
-    }
-  }
-
-  /** Nothing but the connection listens to its socket: nothing of the opening handshake. */
-  #checkListeners({ name, socket }: End): void {
-    for (const [event, most] of Object.entries(SOCKET_LISTENERS)) {
-      if (socket!.listenerCount(event) > most)
-        this.report('leak', `a listener for ${event} of the socket`, name);
-    }
-  }
-
-  #failed(end: End, error: Error): void {
-    end.failure ??= error;
-    const { code } = error as { code?: unknown };
-    if ('closeCode' in error) {
-      end.lifeCycle.on('violation');
-      if (error.closeCode === 1009) this.#checkLimit(end);
-      else if (!end.peer.plan.raw) {
-        this.report('violation', `by an end of the library: ${signatureOf(error)}`, String(error));
-      }
-    } else if (code === 'ERR_SEND_QUEUE_FULL') end.lifeCycle.on('queue full');
-    else if (error.name === 'TimeoutError') {
-      end.lifeCycle.on('keepalive timeout');
-      const why = end.signOfLife;
-      if (why !== null) this.report('liveness', `a healthy peer was killed: ${why}`);
-    }
+    connectDirectly(this, link);
   }
 }
