@@ -36,8 +36,9 @@ export function content(owner: string, form: MessageForm, size: number): string 
 function make(owner: string, form: MessageForm, size: number): string | Buffer {
   if (form === 'noise') return noise(owner, size);
   const bytes = Buffer.from(positions.subarray(0, size));
-  const tag = Buffer.from(owner.padEnd(8, '.').slice(0, 8));
-  for (let i = 7; i < size; i += 16) tag.copy(bytes, i);
+  // Most bytes of a large text are of characters of four bytes
+  const tag = Buffer.from(owner.padEnd(8, form === 'unicode' ? ';' : '.').slice(0, 8));
+  for (let i = 7; i < size; i += 16) for (let j = 0; j < 8; j++) bytes[i + j] = tag[j]!;
   // Small messages show their owner, too; each byte depends on its position alone, so that a part is a prefix
   tag.copy(bytes, 0);
   if (form === 'binary') return bytes;

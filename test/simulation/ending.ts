@@ -62,7 +62,7 @@ export async function endAll(world: World, ends: readonly End[]): Promise<void> 
     // Without a consumer the socket is not read, and its end is not seen; on a silent network neither
     const unseen = !isOver(world, end, stop) && (slow(end) || !end.input.untouched || !end.output.untouched);
     if (end.closedAt !== null || end.receivesSince < clock.now || !unseen) {
-      world.report('end', `not closed in time (${end.lifeCycle.state})`, end.name);
+      world.report('end', `not closed in time ${whereOf(end)}`, end.name);
     }
     application.close(1000, true);
   }
@@ -70,7 +70,7 @@ export async function endAll(world: World, ends: readonly End[]): Promise<void> 
   for (const end of ends) {
     const application = world.applications.get(end);
     if (application === undefined || end.info !== null) continue;
-    world.report('end', `not closed in time by close() (${end.lifeCycle.state})`, end.name);
+    world.report('end', `not closed in time by close() ${whereOf(end)}`, end.name);
     application.terminate();
   }
   for (const raw of world.raws.values()) raw.destroy();
@@ -81,6 +81,12 @@ export async function endAll(world: World, ends: readonly End[]): Promise<void> 
     // What never became a connection: a handshake that failed
     if (end.socket !== null && !end.socket.destroyed && !world.applications.has(end)) end.socket.destroy();
   }
+}
+
+/** The state in which an end stays, and whether a message that it began holds it there. */
+function whereOf({ lifeCycle, sent }: End): string {
+  const inside = sent.some(({ fate }) => fate === 'open');
+  return `(${lifeCycle.state})${inside ? ', inside a message' : ''}`;
 }
 
 /** Nothing holds the end of this connection any more: its socket is gone, and there is no consumer for what is left. */

@@ -6,6 +6,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { campaign, type FoundClass, keyOf } from './campaign.js';
 import { Laboratory, loaderOf } from './laboratory.js';
 import type { Program } from './program.js';
+import { knownRows } from './rows.js';
 import { hashOf } from './run.js';
 import { lengthOf, show } from './show.js';
 
@@ -183,6 +184,8 @@ function readOptions(): {
     if (!(programs > 0)) throw new Error(`Expected --programs to be a number over 0: ${values.programs}`);
     if (!Number.isSafeInteger(seed)) throw new Error(`Expected --seed to be a whole number: ${values.seed}`);
     const { library, replay: program, row, save, survey, trace } = values;
+    if (row !== undefined && !knownRows.includes(row))
+      throw new Error(`Expected --row to be one of ${knownRows.join(', ')}: ${row}`);
     const expectFailure = values['expect-failure'];
     return {
       // A number of programs has no limit in time

@@ -224,7 +224,7 @@ export class End {
 
   #isPart({ short, tail }: Received, part: Uint8Array, next: number, unknown: number): boolean {
     const { sent } = this.peer;
-    for (let i = next, whole = 0; i < sent.length && whole <= unknown; i++) {
+    for (let i = next, whole = 0; i < sent.length && whole <= unknown + this.unobserved; i++) {
       const message = sent[i]!;
       if (message.fate === 'whole') whole++;
       const all = bytesOf(message);
@@ -283,7 +283,7 @@ function equals({ form, owner, size }: Sent, type: string, data: string | Uint8A
     if (Buffer.byteLength(data as string) < size) return false;
   } else if (data.length !== size) return false;
   const expected = content(owner, form, size);
-  if (typeof expected === 'string') return Buffer.from(data as string).equals(Buffer.from(expected));
+  if (typeof expected === 'string') return data === expected;
   return expected.equals(data as Uint8Array);
 }
 

@@ -16,6 +16,12 @@ const message: Arbitrary<MessagePlan> = fc.record({
   form: among('ascii', 'binary', 'unicode', 'noise'),
 });
 
+/** Over 256 KiB. */
+const large: Arbitrary<MessagePlan> = fc.record({
+  size: among(160_000, 200_001, 300_002),
+  form: fc.constant('unicode' as const),
+});
+
 const awaited = among(true, true, false);
 const never = mostly(-1, 0, 1, 20, 400, -2);
 const seldom = mostly(-1, -1, -1, -1, 0, 1, 20, 400, -2);
@@ -80,6 +86,7 @@ export const talk: Arbitrary<Op> = weighted(
         'sync',
       ),
       pipe: mostly(false, true),
+      text: among(false, true),
       chunks: among(1, 0, 2, 4),
       size: smallSize,
       abort: never,
@@ -94,7 +101,16 @@ export const talk: Arbitrary<Op> = weighted(
   [2, op('pause', {})],
   [2, op('resume', {})],
   [1, op('look', {})],
-  [1, op('broadcast', { message, compress: among(true, false) })],
+  [
+    1,
+    op('broadcast', {
+      message,
+      compress: among(true, false),
+      except: mostly<readonly number[]>([], [0], [1], [0, 1], [0, 1, 2]),
+      filter: mostly('none', 'even', 'odd', 'throws'),
+      typed: among(false, true),
+    }),
+  ],
   [1, op('sendAll', { message })],
 );
 
@@ -127,4 +143,36 @@ const fault: Arbitrary<Op> = weighted(
   [1, op('block', { ms: among(5, 3000, 40_000) })],
 );
 
-export const anyOp: Arbitrary<Op> = weighted([13, talk], [3, raw], [2, end], [1, fault]);
+/** Texts that the receiver decodes part by part. Each takes as long as several programs: they are rare. */
+const largeText: Arbitrary<Op> = weighted(
+  [2, op('send', { message: large, carrier: mostly('plain', 'view'), compress: among(true, false) })],
+  [
+    1,
+    op('sendStream', {
+      source: among('generator', 'web'),
+      pipe: mostly(false, true),
+      text: fc.constant(true),
+      chunks: among(2, 5, 9),
+      size: among(60_000, 70_001),
+      abort: fc.constant(-1),
+      awaited,
+    }),
+  ],
+  [
+    1,
+    op('burst', {
+      items: fc.tuple(
+        fc.record({ item: fc.constant('message' as const), message: large, fragments: mostly(3, 1, 7) }),
+      ),
+      after: fc.constant('stay'),
+    }),
+  ],
+);
+
+export const anyOp: Arbitrary<Op> = weighted(
+  [1300, talk],
+  [300, raw],
+  [200, end],
+  [100, fault],
+  [2, largeText],
+);

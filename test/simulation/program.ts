@@ -66,7 +66,10 @@ export type Op =
       readonly source: SourceKind;
       /** By `pipeTo()` into a writer, in place of `sendStream()`. */
       readonly pipe?: boolean;
+      /** Text in bytes, cut inside of characters. */
+      readonly text?: boolean;
       readonly chunks: number;
+      /** Of each chunk, on average. */
       readonly size: number;
       /** Milliseconds until its signal aborts; -1 for no signal, -2 for one that never aborts. */
       readonly abort: number;
@@ -102,7 +105,17 @@ export type Op =
   | { readonly op: 'cut' }
   | { readonly op: 'stall'; readonly ms: number }
   | { readonly op: 'block'; readonly ms: number }
-  | { readonly op: 'broadcast'; readonly message: MessagePlan; readonly compress: boolean }
+  | {
+      readonly op: 'broadcast';
+      readonly message: MessagePlan;
+      readonly compress: boolean;
+      /** The numbers of connections that do not get it. */
+      readonly except?: readonly number[];
+      /** Only connections with an even, or an odd number get it; or it throws. */
+      readonly filter?: 'none' | 'even' | 'odd' | 'throws';
+      /** As bytes, and with `type`. */
+      readonly typed?: boolean;
+    }
   | { readonly op: 'sendAll'; readonly message: MessagePlan }
   | { readonly op: 'closeServer'; readonly awaited: boolean };
 

@@ -10,6 +10,8 @@ interface Rule {
   readonly check: RegExp;
   /** Every one of these operations is in the program. */
   readonly has?: readonly Op['op'][];
+  /** This operation is not in the program: it is another possible cause. */
+  readonly lacks?: Op['op'];
 }
 
 const rules: readonly Rule[] = [
@@ -26,7 +28,7 @@ const rules: readonly Rule[] = [
   },
   { row: 'X-03', check: /^(rejected|threw): .*Tried to send/ },
   { row: 'X-03', check: /^server\.close: /, has: ['createWriter'] },
-  { row: 'X-03', check: /^end: not closed in time/, has: ['createWriter'] },
+  { row: 'X-03', check: /^end: not closed in time.*, inside a message$/, lacks: 'throw' },
   { row: 'X-04', check: /^threw: (on\('message'\)|resume)/ },
   { row: 'X-03', check: /^unhandled rejection: Error: Tried to send/ },
   { row: 'X-06', check: /^unhandled rejection: / },
@@ -40,12 +42,17 @@ const rules: readonly Rule[] = [
   { row: 'X-17', check: /^event after |^end: close and ws\.closed/ },
 ];
 
+/** The rows that a finding can belong to. */
+export const knownRows: readonly string[] = [...new Set(rules.map(({ row }) => row))].sort();
+
 /** The row of a finding, or null. */
 export function rowOf({ check, signature }: Finding, program: Program): string | null {
   const ops = new Set(operationsOf(program));
   const rule = rules.find(
-    ({ check: pattern, has = [] }) =>
-      pattern.test(`${check}: ${signature}`) && has.every((name) => ops.has(name)),
+    ({ check: pattern, has = [], lacks }) =>
+      pattern.test(`${check}: ${signature}`) &&
+      has.every((name) => ops.has(name)) &&
+      (lacks === undefined || !ops.has(lacks)),
   );
   return rule?.row ?? null;
 }

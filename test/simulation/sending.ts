@@ -166,14 +166,17 @@ export class Sending {
     this.#world.guard('abort', () => writer.abort(new OwnError('aborted by the application')));
   }
 
-  #sendStream({ abort, awaited, chunks, pipe: piped = false, size, source: kind }: OpOf<'sendStream'>): void {
+  #sendStream(operation: OpOf<'sendStream'>): void {
+    const { abort, awaited, chunks, pipe: piped = false, size, source: kind, text = false } = operation;
     const end = this.#end;
     const ws = this.#ws;
     if (ws.state !== 'open') return;
-    const total = chunks * size;
-    const message = end.begin('binary', total, 'open');
-    const all = content(message.owner, 'binary', total) as Buffer;
-    const parts = Array.from({ length: chunks }, (_, i) => all.subarray(i * size, (i + 1) * size));
+    const form = text ? 'unicode' : 'binary';
+    const type = typeOf(form);
+    const message = end.begin(form, chunks * size, 'open');
+    const all = Buffer.from(content(message.owner, form, chunks * size) as string);
+    const length = Math.ceil(all.length / chunks);
+    const parts = Array.from({ length: chunks }, (_, i) => all.subarray(i * length, (i + 1) * length));
     const source = makeSource(kind, parts, new OwnError('thrown by the source'));
     // Its last fragment may leave before the promise resolves, or before the signal aborts
     const finite = !source.idle && kind !== 'throwing generator';
@@ -181,8 +184,8 @@ export class Sending {
     const options = signalOf(this.#world, abort);
     const sending = this.#world.guard('sendStream', () =>
       piped && this.#world.complete
-        ? pipe(source.iterable, ws.createWriter('binary').writable, options)
-        : ws.sendStream(source.iterable, { type: 'binary', ...options }),
+        ? pipe(source.iterable, ws.createWriter(type).writable, options)
+        : ws.sendStream(source.iterable, { type, ...options }),
     );
     if (sending === undefined) return;
     // A pipe of Node.js 20 that is aborted while a write is pending, which then fails, forgets its source

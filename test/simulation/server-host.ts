@@ -5,8 +5,9 @@
 import { Agent, createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { AcceptOptions, WebSocketConnection, WebSocketServer } from '../../src/index.js';
+import { Broadcasts } from './broadcasts.js';
 import { content, typeOf } from './content.js';
-import type { End, Sent } from './model.js';
+import type { End } from './model.js';
 import type { DeflatePlan, Op } from './program.js';
 import { OwnError, signatureOf } from './promises.js';
 import type { Link, World } from './world.js';
@@ -27,12 +28,11 @@ export class ServerHost {
   #upgrading: Server | null = null;
   /** The end of each connection that the application knows. */
   readonly #ends: Map<WebSocketConnection, End> = new Map();
-  /** Broadcasts to connections whose 'connection' event is still to come. */
-  readonly #early: Map<WebSocketConnection, Sent[]> = new Map();
-  #broadcasts = 0;
+  readonly #broadcasts: Broadcasts;
 
   constructor(world: World) {
     this.#world = world;
+    this.#broadcasts = new Broadcasts(world, this.#ends);
   }
 
   /** Opens a connection by way of HTTP. */
@@ -65,20 +65,8 @@ export class ServerHost {
     if (server === null) return;
     this.#world.trace(null, operation.op);
     if (operation.op === 'closeServer') return void this.close(operation.awaited);
+    if (operation.op === 'broadcast') return void this.#broadcasts.send(server, operation);
     const { form, size } = operation.message;
-    if (operation.op === 'broadcast') {
-      const owner = `bc${this.#broadcasts++}~`;
-      for (const ws of server.connections) {
-        if (ws.state !== 'open') continue;
-        const end = this.#ends.get(ws);
-        if (end !== undefined) end.begin(form, size, 'whole', owner);
-        else this.#early.set(ws, [...(this.#early.get(ws) ?? []), { owner, form, size, fate: 'whole' }]);
-      }
-      const data = content(owner, form, size);
-      const { compress } = operation;
-      this.#world.guard('broadcast', () => server.broadcast(data, { compress }));
-      return;
-    }
     for (const ws of server.connections) {
       const end = this.#ends.get(ws);
       const application = end && this.#world.applications.get(end);
@@ -190,7 +178,7 @@ export class ServerHost {
   #onConnection(ws: WebSocketConnection, request: IncomingMessage): unknown {
     const { a } = this.#linkOf(request);
     this.#ends.set(ws, a);
-    a.sent.unshift(...(this.#early.get(ws) ?? []));
+    a.sent.unshift(...this.#broadcasts.early(ws));
     const application = this.#world.open(a, ws);
     application.start();
     return this.#world.react(a, 'connection');

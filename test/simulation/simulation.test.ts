@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { ConnectionStats, MessageWriter } from '../../src/index.js';
+import type { BroadcastOptions, BroadcastResult, ConnectionStats, MessageWriter } from '../../src/index.js';
 import { keyOf } from './campaign.js';
 import { programs } from './generator.js';
 import { Laboratory } from './laboratory.js';
@@ -10,6 +10,7 @@ import { Coverage, LifeCycle } from './lifecycle.js';
 import { End } from './model.js';
 import { makeCable } from './network.js';
 import { type Op, type Program, quietPath, quietSide, type Step } from './program.js';
+import { knownRows, rowOf } from './rows.js';
 import { hashOf } from './run.js';
 import { shorten } from './shorten.js';
 import { lengthOf, show } from './show.js';
@@ -65,6 +66,22 @@ function receiving(...steps: readonly Step[]): Program {
   return { ...program, links: links.map((link) => ({ ...link, a: { ...link.a, consumer } })) };
 }
 
+/** To connections with an even number, but not to the first. */
+const broadcast: Op = {
+  op: 'broadcast',
+  message: { size: 20, form: 'ascii' },
+  compress: true,
+  except: [0],
+  filter: 'even',
+  typed: true,
+};
+
+/** Three connections of one server. */
+function served(does: Op): Program {
+  const { links, ...program } = programOf(step('a', does, 50));
+  return { ...program, links: [0, 1, 2].flatMap(() => links.map((link) => ({ ...link, via: 'server' }))) };
+}
+
 async function findingsWith(library: Partial<Library>, program: Program): Promise<string[]> {
   broken = library;
   laboratory.renew();
@@ -105,6 +122,25 @@ describe('the simulation', () => {
     expect(trace.filter((line) => / message (binary 10|text 20)$/.test(line))).toHaveLength(2);
   });
 
+  test('a broadcast reaches those that it is for, and nothing is found', async () => {
+    const { findings, trace } = await laboratory.run(served(broadcast));
+    expect(findings).toEqual([]);
+    expect(trace.filter((line) => line.includes('message text')).map((line) => line.split(' ')[1])).toEqual([
+      '2b',
+    ]);
+  });
+
+  test.each<[string, Op]>([
+    ['whole', { ...hello, message: { size: 200_001, form: 'unicode' } }],
+    ['in pieces', { ...piped, source: 'generator', pipe: false, text: true, size: 100_001 }],
+  ])('a large text that is sent %s, and nothing is found', async (_name, does) => {
+    for (const program of [programOf(step('b', does)), receiving(step('b', does))]) {
+      const { findings, trace } = await laboratory.run(program);
+      expect(findings).toEqual([]);
+      expect(trace.filter((line) => /(message|whole) text \d{6}$/.test(line))).toHaveLength(1);
+    }
+  });
+
   test('the same programs give the same traces', async () => {
     const traces = async (seed: number): Promise<string[]> => {
       const hashes: string[] = [];
@@ -138,6 +174,16 @@ describe('the checks find', () => {
   /** A library whose connections are wrong in one way. */
   const breaking = (change: (base: Library['WebSocketConnection']) => unknown) => () => ({
     WebSocketConnection: change(source.WebSocketConnection) as Library['WebSocketConnection'],
+  });
+
+  type Broadcast = (data: string, options: BroadcastOptions) => BroadcastResult;
+  /** A library whose servers broadcast in another way. */
+  const broadcasting = (change: (send: Broadcast) => Broadcast) => () => ({
+    WebSocketServer: class extends source.WebSocketServer {
+      override broadcast(data: string, options: BroadcastOptions): BroadcastResult {
+        return change((...given) => super.broadcast(...given))(data, options);
+      }
+    } as Library['WebSocketServer'],
   });
 
   const once = programOf(step('a', hello), step('a', hello));
@@ -252,6 +298,45 @@ describe('the checks find', () => {
       ),
       programOf(step('a', { op: 'pong' })),
       'leak: a timer is left',
+    ],
+    [
+      'an error that is emitted twice',
+      breaking(
+        (base) =>
+          class extends base {
+            override pong(): void {
+              const error = new Error('broken');
+              this.emit('error', error);
+              this.emit('error', error);
+            }
+          },
+      ),
+      programOf(step('a', { op: 'pong' })),
+      'event twice: error',
+    ],
+    [
+      'a broadcast to a connection that is excluded',
+      broadcasting(
+        (send) =>
+          (data, { filter, type }) =>
+            send(data, { filter: filter!, type: type! }),
+      ),
+      served(broadcast),
+      'broadcast: sent is wrong',
+    ],
+    [
+      'a broadcast that a connection gets though it is excluded, and does not count',
+      broadcasting((send) => (data, { filter, type }) => {
+        return { ...send(data, { filter: filter!, type: type! }), sent: 1 };
+      }),
+      served(broadcast),
+      'content: a message that was never sent',
+    ],
+    [
+      'a broadcast that finds too many connections full',
+      broadcasting((send) => (data, options) => ({ ...send(data, options), full: 1 })),
+      served(broadcast),
+      'broadcast: full is wrong',
     ],
     [
       'a message that is not counted',
@@ -415,6 +500,19 @@ describe('the checks find', () => {
   ])('%s', async (_name, library, program, finding) => {
     await laboratory.run(programOf());
     expect(await findingsWith(library(), program)).toContain(finding);
+  });
+
+  test('what belongs to a row', () => {
+    const rowFor = (signature: string, ...steps: readonly Step[]): string | null =>
+      rowOf({ check: 'end', signature, detail: '' }, programOf(...steps));
+    const written = step('a', { op: 'createWriter', type: 'text' });
+    expect(rowFor('not closed in time (closing), inside a message', written)).toBe('X-03');
+    expect(rowFor('not closed in time (closing)', written)).toBeNull();
+    expect(
+      rowFor('not closed in time (open), inside a message', written, step('a', { op: 'throw' })),
+    ).toBeNull();
+    expect(knownRows).toContain('X-03');
+    expect(knownRows).not.toContain('X-99');
   });
 
   test('a model that is wrong', () => {
