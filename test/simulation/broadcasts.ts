@@ -68,7 +68,10 @@ export class Broadcasts {
     };
   }
 
-  /** Those that are open count, and maybe those that were when it began; full is one by its queue. */
+  /**
+   * `sent` counts the receivers, but not always those that closed meanwhile; `full` those whose queue is at the
+   * high-water mark.
+   */
   #checkResult({ full, sent }: BroadcastResult, receivers: readonly WebSocketConnection[]): void {
     const { report, links } = this.#world;
     const { options } = links.find(({ plan }) => plan.via === 'server')!.plan.a;

@@ -36,7 +36,7 @@ export function content(owner: string, form: MessageForm, size: number): string 
 function make(owner: string, form: MessageForm, size: number): string | Buffer {
   if (form === 'noise') return noise(owner, size);
   const bytes = Buffer.from(positions.subarray(0, size));
-  // Of large texts most is characters of four bytes
+  // Most bytes of a large text are of characters of four bytes
   const tag = Buffer.from(owner.padEnd(8, form === 'unicode' ? ';' : '.').slice(0, 8));
   for (let i = 7; i < size; i += 16) for (let j = 0; j < 8; j++) bytes[i + j] = tag[j]!;
   // Small messages show their owner, too; each byte depends on its position alone, so that a part is a prefix

@@ -143,7 +143,7 @@ const fault: Arbitrary<Op> = weighted(
   [1, op('block', { ms: among(5, 3000, 40_000) })],
 );
 
-/** Texts that are decoded part by part as they arrive, cut anywhere. They take long, so they are rare. */
+/** Texts that the receiver decodes part by part. Each takes as long as several programs: they are rare. */
 const largeText: Arbitrary<Op> = weighted(
   [2, op('send', { message: large, carrier: mostly('plain', 'view'), compress: among(true, false) })],
   [

@@ -10,7 +10,7 @@ interface Rule {
   readonly check: RegExp;
   /** Every one of these operations is in the program. */
   readonly has?: readonly Op['op'][];
-  /** This operation is not in the program: it would be another cause. */
+  /** This operation is not in the program: it is another possible cause. */
   readonly lacks?: Op['op'];
 }
 
