@@ -154,7 +154,7 @@ describe('the peer during authenticate', () => {
     const accepting = upgradeInMemory(server, socket);
     await turns(100);
     expect(given).toBeGreaterThan(64 * 1024);
-    expect(given).toBeLessThan(128 * 1024);
+    expect(given).toBeLessThan(256 * 1024);
     accept(true);
     (await accepting).terminate();
   });

@@ -72,10 +72,10 @@ describe.each(roles)('a %s', (role) => {
         await turns(1);
       }
       await expect(begun).rejects.toThrow();
+      await ws.closed;
       expect(results.length).toBeLessThanOrEqual((64 * 1024) / (size + 128) + 4);
       expect(results.indexOf(false)).toBeGreaterThan(results.length - 6);
       expect(seen[0]).toEqual(['error', expect.objectContaining({ code: 'ERR_SEND_QUEUE_FULL' })]);
-      await ws.closed;
     },
   );
 
