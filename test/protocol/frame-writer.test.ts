@@ -190,7 +190,8 @@ describe('[X-29] small frames made before, to a peer that does not read,', () =>
       const after = process.memoryUsage();
       return after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers;
     });
-    expect(Math.min(...held)).toBeLessThan(total * 1.25 + 100_000);
+    // By reference they take thirty times their bytes
+    expect(Math.min(...held)).toBeLessThan(total * 2);
     expect(writer.cost).toBeGreaterThanOrEqual(writer.size);
     expect(writer.cost).toBeLessThan(total * 1.1);
     const pieces = writer.take();
