@@ -46,7 +46,7 @@ export interface Verdict {
 
 const copied = ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts', 'README.md'];
 /** Fixed, so that what was found once is found again. */
-const SEED = '20261124';
+const SEED = '3';
 /** Of one process, with all tests of the baseline in mind. */
 const MAX_MILLISECONDS = 300_000;
 /** How often a fault is planted that only a timed test finds, when the test fails without the fault as well. */
