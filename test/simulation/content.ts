@@ -8,15 +8,15 @@ import type { Carrier, MessageForm, MessagePlan, SourceKind } from './program.js
 import { OwnError } from './promises.js';
 import { inPool } from './stubs.js';
 
-/** Positions as text, every 16 bytes, for all sizes that occur. */
+/** Positions as text, every 16 bytes, for all sizes that occur; behind each is a place for eight bytes of the owner. */
 const positions: Buffer = Buffer.concat(
-  Array.from({ length: 40_000 }, (_, i) => Buffer.from(`@${i.toString(36).padStart(6, '0')}........;`)),
+  Array.from({ length: 40_000 }, (_, i) => Buffer.from(`@${i.toString(36).padStart(6, '0')};........`)),
 );
 
 const cache: Map<string, string | Buffer> = new Map();
 let cached = 0;
 /** Bytes that are remembered. */
-const MAX_CACHED = 8 * 1024 * 1024;
+const MAX_CACHED = 64 * 1024 * 1024;
 
 /** The first `size` characters, or bytes, of a message of `owner`. Do not change them. */
 export function content(owner: string, form: MessageForm, size: number): string | Buffer {
@@ -35,10 +35,13 @@ export function content(owner: string, form: MessageForm, size: number): string 
 
 function make(owner: string, form: MessageForm, size: number): string | Buffer {
   if (form === 'noise') return noise(owner, size);
-  const bytes = Buffer.from(positions.subarray(0, size));
+  const places = new Float64Array(Math.ceil(size / 16) * 2);
+  const bytes = Buffer.from(places.buffer, 0, size);
+  positions.copy(bytes);
   // Most bytes of a large text are of characters of four bytes
   const tag = Buffer.from(owner.padEnd(8, form === 'unicode' ? ';' : '.').slice(0, 8));
-  for (let i = 7; i < size; i += 16) for (let j = 0; j < 8; j++) bytes[i + j] = tag[j]!;
+  const eight = tag.readDoubleLE();
+  for (let i = 1; i < places.length; i += 2) places[i] = eight;
   // Small messages show their owner, too; each byte depends on its position alone, so that a part is a prefix
   tag.copy(bytes, 0);
   if (form === 'binary') return bytes;
