@@ -26,25 +26,23 @@ export class Lifecycle {
   readonly transport: Transport;
   readonly receiver: Receiver;
   readonly sender: Sender;
-  readonly reason: EndReason;
   state: number = Life.Open;
   owner: Owner | null = null;
   /** close() was called to receive: no consumer holds its end. */
   #receives = false;
+  #reason: EndReason | null = null;
   #pings: Pings | null = null;
   #heartbeat: Heartbeat | null = null;
   #deadline: ClosingDeadline | null = null;
-  readonly context: ListenerContext;
+  readonly context: ListenerContext = new ListenerContext();
 
   constructor(stream: Duplex, emitter: EventEmitter<ConnectionEvents>, init: ConnectionInit) {
     const { role, options, extensions, head, sharedMemory = false } = init;
     const extension = extensions?.[0];
     this.options = options;
     this.emitter = emitter;
-    this.context = new ListenerContext(emitter);
     startSoon(this);
     this.endpoint = new Endpoint({ role, ownMemory: !sharedMemory, ...(extension && { extension }) });
-    this.reason = new EndReason(this.endpoint.closing);
     this.transport = new Transport(stream, this, sharedMemory);
     this.receiver = new Receiver(this);
     this.sender = new Sender(this);
@@ -58,6 +56,11 @@ export class Lifecycle {
 
   get isOpen(): boolean {
     return this.state === Life.Open;
+  }
+
+  get reason(): EndReason {
+    this.#reason ??= new EndReason(this.endpoint.closing);
+    return this.#reason;
   }
 
   get pings(): Pings {
@@ -218,15 +221,12 @@ export class Lifecycle {
 
   #onDeadline(): void {
     this.#trace('deadline');
-    if (this.state < Life.Ending) this.#onCloseTimeout();
-    else if (!this.transport.gone) this.onSocketClosed();
+    if (this.state < Life.Ending) {
+      // What close() was to receive; the peer's Close frame may be behind it
+      if (this.state === Life.Closing) this.receiver.discard();
+      if (this.state < Life.Ending) this.#end();
+    } else if (!this.transport.gone) this.onSocketClosed();
     else if (!this.receiver.awaited || this.#receives) this.receiver.discard();
-  }
-
-  #onCloseTimeout(): void {
-    // What close() was to receive; the peer's Close frame may be behind it
-    if (this.state === Life.Closing) this.receiver.discard();
-    if (this.state < Life.Ending) this.#end();
   }
 
   #setDeadline(): void {
@@ -278,7 +278,7 @@ export class Lifecycle {
     const info = this.reason.settle();
     this.#report();
     this.owner?.closed(this.emitter);
-    this.context.emit('close', info);
+    this.context.emit(this.emitter, 'close', info);
   }
 
   #endSending(): void {
@@ -290,7 +290,7 @@ export class Lifecycle {
   #report(): void {
     if (this.emitter.listenerCount('error') === 0) return;
     const failure = this.reason.takeFailure();
-    if (failure !== null) this.context.emit('error', failure);
+    if (failure !== null) this.context.emit(this.emitter, 'error', failure);
   }
 
   #trace(event: string): void {

@@ -8,11 +8,8 @@ import type { ConnectionEvents } from './connection-types.js';
  * events as well, so every batch of events enters it.
  */
 export class ListenerContext extends AsyncResource {
-  readonly #emitter: EventEmitter<ConnectionEvents>;
-
-  constructor(emitter: EventEmitter<ConnectionEvents>) {
+  constructor() {
     super('WebSocketConnection');
-    this.#emitter = emitter;
   }
 
   /** Calls `work` in the context. */
@@ -21,9 +18,13 @@ export class ListenerContext extends AsyncResource {
   }
 
   /** Emits an event in the context. */
-  emit<K extends keyof ConnectionEvents>(event: K, ...details: ConnectionEvents[K]): void {
+  emit<K extends keyof ConnectionEvents>(
+    emitter: EventEmitter<ConnectionEvents>,
+    event: K,
+    ...details: ConnectionEvents[K]
+  ): void {
     try {
-      this.runInAsyncScope(emit, undefined, this.#emitter, event, details);
+      this.runInAsyncScope(emit, undefined, emitter, event, details);
     } catch (error) {
       throwLater(error);
     }

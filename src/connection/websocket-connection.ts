@@ -261,7 +261,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   #emitRejection(error: Error, event: string): void {
     const { context, state } = this.#life;
     if (state !== Life.Closed && event !== 'error' && this.listenerCount('error') > 0)
-      context.emit('error', error);
+      context.emit(this, 'error', error);
     // What a peer, the network or the time did must not end the process
     else if (!(error instanceof WebSocketError)) throw error;
   }

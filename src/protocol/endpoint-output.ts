@@ -23,7 +23,6 @@ export class EndpointOutput {
   /** Messages that were framed whole, and bytes of payload that were framed, counted before compression. */
   messagesSent = 0;
   bytesSent = 0;
-  protected readonly masks: boolean;
   protected readonly extension: Extension | null;
   /** The payload of the latest Ping that arrived while congested. */
   #pong: Buffer | null = null;
@@ -34,17 +33,18 @@ export class EndpointOutput {
   #waiting = false;
   /** Nothing is sent any more: the connection under the endpoint is lost. */
   #muted = false;
-  readonly #ownMemory: boolean;
   readonly #writer: FrameWriter;
   /** Control frames that go in front of what is queued. */
   #urgent: FrameWriter | null = null;
 
   constructor(role: Role, extension: Extension | null, ownMemory = false) {
     this.role = role;
-    this.masks = role === 'client';
     this.extension = extension;
-    this.#ownMemory = ownMemory;
     this.#writer = new FrameWriter(this.masks, ownMemory);
+  }
+
+  protected get masks(): boolean {
+    return this.role === 'client';
   }
 
   /**
@@ -159,7 +159,7 @@ export class EndpointOutput {
       this.#writer.frame(first, payload);
       return;
     }
-    this.#urgent ??= new FrameWriter(this.masks, this.#ownMemory);
+    this.#urgent ??= new FrameWriter(this.masks, this.#writer.own);
     this.#urgent.frame(first, payload);
   }
 

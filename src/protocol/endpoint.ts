@@ -63,7 +63,8 @@ export class Endpoint extends EndpointOutput {
   #discarding = false;
   #failed = false;
   readonly #parser: FrameParser;
-  readonly #utf8: Utf8Validator = new Utf8Validator();
+  /** Made for the first text. */
+  #utf8: Utf8Validator | null = null;
 
   constructor(options: EndpointOptions) {
     super(options.role, options.extension ?? null, options.ownMemory);
@@ -96,7 +97,7 @@ export class Endpoint extends EndpointOutput {
 
   /** Every byte of the text at hand so far is ASCII. */
   get ascii(): boolean {
-    return this.#utf8.ascii;
+    return this.#utf8 === null || this.#utf8.ascii;
   }
 
   /** Takes a received buffer, which belongs to the endpoint from here on: payloads are unmasked in place. */
@@ -186,7 +187,8 @@ export class Endpoint extends EndpointOutput {
       this.#decoding = rsv !== 0;
       this.opcode = opcode as MessageOpcode;
       this.received = 0;
-      this.#utf8.reset();
+      if (opcode === Opcode.Text) this.#utf8 ??= new Utf8Validator();
+      this.#utf8?.reset();
     }
     if (!this.#decoding && !this.#discarding) this.#count(length);
   }
@@ -206,7 +208,8 @@ export class Endpoint extends EndpointOutput {
     this.#fresh = false;
     if (last) this.#receiving = false;
     if (this.opcode === Opcode.Text) {
-      const valid = this.#utf8.push(chunk, start, end) && (!last || this.#utf8.complete);
+      const utf8 = this.#utf8!;
+      const valid = utf8.push(chunk, start, end) && (!last || utf8.complete);
       if (!valid) throw violation('invalidUtf8');
     }
     return EndpointEvent.Data;

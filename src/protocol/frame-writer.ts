@@ -31,6 +31,8 @@ const PIECE_COST = 256;
 const MAX_STALE_PIECES = 1024;
 
 const empty: Buffer = Buffer.alloc(0);
+/** The list of a writer without closed pieces: most have none for most of the time. */
+const none: Buffer[] = [];
 
 /**
  * Memory of the first pieces of all writers. Invariant: a byte below `slabEnd` belongs to one piece of one
@@ -48,7 +50,7 @@ export class FrameWriter {
   /** Bytes appended and not taken yet. */
   size = 0;
   /** Closed pieces; those from `#head` on are not taken yet. All but headers of payloads end with a frame. */
-  #pieces: Buffer[] = [];
+  #pieces: Buffer[] = none;
   #head = 0;
   /** The open piece is `#block[#start, #end)`. */
   #block: Buffer = empty;
@@ -60,7 +62,7 @@ export class FrameWriter {
   #blocks = 0;
   #key = 0;
   readonly #masked: boolean;
-  readonly #own: boolean;
+  readonly own: boolean;
 
   /**
    * @param masked - whether this endpoint is a client, which "MUST mask all frames that it sends" (§5.1)
@@ -69,7 +71,7 @@ export class FrameWriter {
    */
   constructor(masked: boolean, own = false) {
     this.#masked = masked;
-    this.#own = own;
+    this.own = own;
   }
 
   /** About the memory that what is not taken yet holds: `size`, and what each piece takes beside its bytes. */
@@ -86,7 +88,7 @@ export class FrameWriter {
    */
   frame(first: number, payload: Uint8Array): void {
     const length = payload.length;
-    if (!this.#masked && length > MAX_COPIED && !this.#own) {
+    if (!this.#masked && length > MAX_COPIED && !this.own) {
       this.#commit(this.#header(first, length, 0));
       this.#refer(payload);
       return;
@@ -114,7 +116,7 @@ export class FrameWriter {
    */
   raw(frames: Buffer): void {
     const early = this.#end === this.#start && this.#pieces.length < MAX_REFERENCES;
-    if (!this.#own && (early || frames.length > MAX_COPIED_FRAME)) {
+    if (!this.own && (early || frames.length > MAX_COPIED_FRAME)) {
       if (frames.length > 0) this.#refer(frames);
       return;
     }
@@ -133,14 +135,13 @@ export class FrameWriter {
     if (max !== undefined && this.size > max) return this.#takePart(max);
     this.size = 0;
     this.#blocks = 0;
-    const pieces = this.#pieces;
-    if (pieces.length === 0 && this.#end > this.#start) return [this.#close()];
-    if (this.#end > this.#start) pieces.push(this.#close());
+    if (this.#end > this.#start) this.#append(this.#close());
     else this.#drop();
-    this.#pieces = [];
+    const pieces = this.#pieces;
     const head = this.#head;
+    this.#pieces = none;
     this.#head = 0;
-    return head === 0 ? pieces : pieces.slice(head);
+    return head === 0 && pieces !== none ? pieces : pieces.slice(head);
   }
 
   /** Takes whole frames from the front. Nothing records where they end: their headers say it. */
@@ -231,7 +232,12 @@ export class FrameWriter {
     this.#seal();
     this.size += payload.length;
     const { buffer, byteOffset, length } = payload;
-    this.#pieces.push(Buffer.isBuffer(payload) ? payload : Buffer.from(buffer, byteOffset, length));
+    this.#append(Buffer.isBuffer(payload) ? payload : Buffer.from(buffer, byteOffset, length));
+  }
+
+  #append(piece: Buffer): void {
+    if (this.#pieces === none) this.#pieces = [piece];
+    else this.#pieces.push(piece);
   }
 
   /** Finds room for `size` bytes in one run; returns its offset in `#block`. */
@@ -240,7 +246,7 @@ export class FrameWriter {
     const mine = !this.#shared || (block === slab && this.#end === slabEnd);
     if (mine && block.length - this.#end >= size) return this.#end;
     this.#seal();
-    if (this.#own || this.#blocks > 0 || size > MAX_SHARED) this.#openOwn(size);
+    if (this.own || this.#blocks > 0 || size > MAX_SHARED) this.#openOwn(size);
     else this.#openShared(size);
     return this.#end;
   }
@@ -261,7 +267,7 @@ export class FrameWriter {
     const usual = SMALLEST_BLOCK << Math.min(this.#blocks++, MAX_DOUBLINGS);
     const room = Math.max(size, usual);
     // Who has a view has the whole block: the rest of it must hold nothing
-    this.#block = this.#own ? Buffer.alloc(room) : Buffer.allocUnsafeSlow(room);
+    this.#block = this.own ? Buffer.alloc(room) : Buffer.allocUnsafeSlow(room);
     this.#shared = false;
     this.#start = 0;
     this.#end = 0;
@@ -269,7 +275,7 @@ export class FrameWriter {
 
   /** Ends the open piece. The next one follows it in an own block; room in the slab is for all writers. */
   #seal(): void {
-    if (this.#end > this.#start) this.#pieces.push(this.#open());
+    if (this.#end > this.#start) this.#append(this.#open());
     this.#start = this.#end;
     if (this.#shared) this.#drop();
   }

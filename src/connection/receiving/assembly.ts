@@ -7,20 +7,23 @@ import { MessageAssembler } from '../../protocol/message-assembler.js';
 import { Opcode } from '../../protocol/opcode.js';
 import { type Assembler, decode, TextAssembler } from './text-assembler.js';
 
-/** Makes messages of the data events of an endpoint. */
+/** The message of a data event that is first and last: it lies in one buffer, and is a view of it. */
+export function wholeMessage({ ascii, chunk, end, opcode, start }: Endpoint): string | Buffer {
+  assertHeld(chunk, end);
+  return opcode === Opcode.Text ? decode(chunk, start, end, ascii) : chunk.subarray(start, end);
+}
+
+/** Makes messages of the data events of an endpoint, where they come in parts. */
 export class Assembly {
-  /** Of the current message, when it comes in parts. */
+  /** Of the current message. */
   #parts: Assembler<string | Buffer> | null = null;
 
-  /** Adds a data event; the message, if it is complete: one that lies in one buffer is a view of it. */
+  /** Adds a data event; the message, if it is complete. */
   add(endpoint: Endpoint): string | Buffer | undefined {
-    const { chunk, start, end, first, last } = endpoint;
-    const text = endpoint.opcode === Opcode.Text;
+    const { ascii, chunk, start, end, first, last } = endpoint;
     assertHeld(chunk, end);
-    if (first && last) return text ? decode(chunk, start, end, endpoint.ascii) : chunk.subarray(start, end);
-    if (first) this.#parts = text ? new TextAssembler() : new MessageAssembler();
+    if (first) this.#parts = endpoint.opcode === Opcode.Text ? new TextAssembler() : new MessageAssembler();
     const parts = this.#parts!;
-    const { ascii } = endpoint;
     parts.add(chunk, start, end, ascii);
     if (!last) return undefined;
     this.#parts = null;

@@ -14,6 +14,7 @@ import type { EndReason } from '../end-reason.js';
 import { handled } from '../handled.js';
 import { MessageBody } from './message-body.js';
 import { MessageReader } from './message-reader.js';
+import { limitNext } from './receive-limits.js';
 import type { Receiver } from './receiver.js';
 
 interface Waiter {
@@ -135,7 +136,7 @@ export class Inbox {
       waiter.resolve(new MessageReader(endpoint.opcode === Opcode.Text ? 'text' : 'binary', this.#body));
     }
     if (!this.#body.offer(endpoint)) return false;
-    if (endpoint.last) this.#receiver.limits.next();
+    if (endpoint.last) limitNext(this.#receiver.life);
     return true;
   }
 

@@ -12,6 +12,7 @@ import { WebSocketError } from '../../errors.js';
 import type { Endpoint } from '../../protocol/endpoint.js';
 import { MessageAssembler } from '../../protocol/message-assembler.js';
 import { assertHeld } from './assembly.js';
+import { limitCollected, limitReceived, maxCollected } from './receive-limits.js';
 import type { Receiver } from './receiver.js';
 import { type Assembler, TextAssembler } from './text-assembler.js';
 
@@ -94,7 +95,7 @@ export class MessageBody {
 
   /** Most bytes that are collected in memory. */
   get maxCollected(): number {
-    return this.#receiver.limits.maxCollected;
+    return maxCollected(this.#receiver.life);
   }
 
   /** Reading has begun, and more of it is to come. */
@@ -198,7 +199,7 @@ export class MessageBody {
     this.#chunk = null;
     this.#finish(null);
     // A message that is dropped unread is not worth more than one that is collected
-    if (!this.ended && unused) this.#receiver.limits.collect();
+    if (!this.ended && unused) limitCollected(this.#receiver.life);
   }
 
   /** The next message is asked for: one that is not being read is discarded, and reading it rejects. */
@@ -217,8 +218,8 @@ export class MessageBody {
     this.#checkChunk();
     if (this.error !== null) return Promise.reject(this.error);
     const error = this.ended
-      ? this.#receiver.limits.collectReceived(this.#size - this.taken)
-      : this.#receiver.limits.collect(this.taken);
+      ? limitReceived(this.#receiver.life, this.#size - this.taken)
+      : limitCollected(this.#receiver.life, this.taken);
     if (error !== null) {
       this.cancel(error);
       return Promise.reject(error);

@@ -18,54 +18,41 @@ import { constants } from 'node:buffer';
 import type { ProtocolError } from '../../errors.js';
 import type { Lifecycle } from '../lifecycle.js';
 
-/** Sets the limits of the endpoint, and fails the connection when the current message is over them. */
-export class ReceiveLimits {
-  readonly #life: Lifecycle;
+/** Messages are read one by one from here on, in chunks if so wanted; fails the connection when the current one is over the limit. */
+export function limitStreamed(life: Lifecycle): void {
+  check(life, () => life.endpoint.limit(life.options.maxStreamSize));
+}
 
-  constructor(life: Lifecycle) {
-    this.#life = life;
-  }
+/** The current message was received; the next one may be read in chunks. */
+export function limitNext({ endpoint, options }: Lifecycle): void {
+  endpoint.maxMessageSize = endpoint.maxTextSize = options.maxStreamSize;
+}
 
-  /** Messages are read one by one from here on, in chunks if so wanted. */
-  stream(): void {
-    const { maxStreamSize } = this.#life.options;
-    this.#check(() => this.#life.endpoint.limit(maxStreamSize));
-  }
+/**
+ * The current message, of which `taken` bytes were read before, and all from here on, are collected in memory; the
+ * error, which fails the connection, when it is over the limit.
+ */
+export function limitCollected(life: Lifecycle, taken = 0): ProtocolError | null {
+  const most = maxCollected(life) + taken;
+  return check(life, () => life.endpoint.limit(most, Math.min(most, constants.MAX_STRING_LENGTH + taken)));
+}
 
-  /** The current message was received; the next one may be read in chunks. */
-  next(): void {
-    const { endpoint, options } = this.#life;
-    endpoint.maxMessageSize = endpoint.maxTextSize = options.maxStreamSize;
-  }
+/** A message that was received whole is collected in memory; the error, likewise, when its `size` is over the limit. */
+export function limitReceived(life: Lifecycle, size: number): ProtocolError | null {
+  return check(life, () => life.endpoint.checkSize(size, maxCollected(life)));
+}
 
-  /**
-   * The current message, of which `taken` bytes were read before, and all from here on, are collected in memory; the
-   * error when it is over the limit.
-   */
-  collect(taken = 0): ProtocolError | null {
-    const most = this.maxCollected + taken;
-    return this.#check(() =>
-      this.#life.endpoint.limit(most, Math.min(most, constants.MAX_STRING_LENGTH + taken)),
-    );
-  }
+/** Most bytes that are collected in memory. */
+export function maxCollected({ options }: Lifecycle): number {
+  return Math.min(options.maxMessageSize, constants.MAX_LENGTH);
+}
 
-  /** A message that was received whole is collected in memory; the error when its `size` is over the limit. */
-  collectReceived(size: number): ProtocolError | null {
-    return this.#check(() => this.#life.endpoint.checkSize(size, this.maxCollected));
-  }
-
-  /** Most bytes that are collected in memory. */
-  get maxCollected(): number {
-    return Math.min(this.#life.options.maxMessageSize, constants.MAX_LENGTH);
-  }
-
-  #check(exceeds: () => void): ProtocolError | null {
-    try {
-      exceeds();
-      return null;
-    } catch (error) {
-      this.#life.receiver.fail(error as Error);
-      return error as ProtocolError;
-    }
+function check(life: Lifecycle, exceeds: () => void): ProtocolError | null {
+  try {
+    exceeds();
+    return null;
+  } catch (error) {
+    life.receiver.fail(error as Error);
+    return error as ProtocolError;
   }
 }

@@ -10,10 +10,10 @@ import { EndpointEvent } from '../../protocol/endpoint.js';
 import { sliceOver, type Waiting, waitForTurn } from '../../turn.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { throwLater } from '../listener-context.js';
-import { Assembly } from './assembly.js';
+import { Assembly, wholeMessage } from './assembly.js';
 import { checkMode, Mode } from './consumption.js';
 import { Inbox } from './inbox.js';
-import { ReceiveLimits } from './receive-limits.js';
+import { limitCollected, limitStreamed } from './receive-limits.js';
 
 /** Input up to this size is handled in less time than waiting for a turn, and pausing meanwhile, would take. */
 const LITTLE = 2 * 1024;
@@ -27,7 +27,7 @@ export class Receiver implements Waiting {
   /** There is input left, but other connections have their turn first. */
   yielding = false;
   behind: Waiting | null = null;
-  readonly limits: ReceiveLimits;
+  readonly life: Lifecycle;
   #mode: number = Mode.Undecided;
   #paused = false;
   /** {@link start} was called. */
@@ -44,13 +44,12 @@ export class Receiver implements Waiting {
   #ended = false;
   /** The end of the input is reported in a later turn. */
   #reporting = false;
-  #assembly: Assembly = new Assembly();
+  /** Made for the first message that comes in parts. */
+  #assembly: Assembly | null = null;
   #inbox: Inbox | null = null;
-  readonly #life: Lifecycle;
 
   constructor(life: Lifecycle) {
-    this.#life = life;
-    this.limits = new ReceiveLimits(life);
+    this.life = life;
   }
 
   /** A consumer may still ask for the data that is held, however late; or the application has paused it. */
@@ -73,7 +72,7 @@ export class Receiver implements Waiting {
   /** Accepts received bytes. */
   push(chunk: Buffer): void {
     if (this.#stopped) return;
-    this.#life.endpoint.push(chunk);
+    this.life.endpoint.push(chunk);
     this.#little = !this.yielding && chunk.length <= LITTLE;
     if (this.yielding) this.#setUnread(true);
     else this.pump();
@@ -82,7 +81,7 @@ export class Receiver implements Waiting {
   /** No more input will come; the end is reported to the life cycle after all that was received is handled. */
   end(): void {
     this.#ended = true;
-    if (this.#stopped) this.#life.onInputHandled();
+    if (this.#stopped) this.life.onInputHandled();
     else this.pump();
   }
 
@@ -91,7 +90,7 @@ export class Receiver implements Waiting {
     if (this.#mode === Mode.Events) return;
     checkMode(this.#mode, Mode.Events);
     this.#mode = Mode.Events;
-    if (!this.#discarding) this.limits.collect();
+    if (!this.#discarding) limitCollected(this.life);
     // Listeners that are added in the same tick have to see the first message as well
     process.nextTick(() => this.pump());
   }
@@ -102,8 +101,8 @@ export class Receiver implements Waiting {
     checkMode(this.#mode, Mode.Pull);
     this.#mode = Mode.Pull;
     this.#inbox = new Inbox(this);
-    if (this.#stopped) this.#inbox.end(this.#life.reason.readError);
-    else if (!this.#discarding) this.limits.stream();
+    if (this.#stopped) this.#inbox.end(this.life.reason.readError);
+    else if (!this.#discarding) limitStreamed(this.life);
     return this.#inbox;
   }
 
@@ -122,16 +121,16 @@ export class Receiver implements Waiting {
 
   /** A consumer has left, or has read the message that it still had. */
   onLeft(): void {
-    if (this.#inbox!.left && !this.#inbox!.reading) this.#life.onConsumerLeft();
+    if (this.#inbox!.left && !this.#inbox!.reading) this.life.onConsumerLeft();
   }
 
   /** Drops all data from here on; control frames are still handled. */
   discard(): void {
     if (this.#discarding) return;
     this.#discarding = true;
-    this.#assembly.drop();
-    this.#inbox?.fail(this.#life.reason.error);
-    this.#life.endpoint.discard();
+    this.#assembly?.drop();
+    this.#inbox?.fail(this.life.reason.error);
+    this.life.endpoint.discard();
     this.pump();
   }
 
@@ -140,24 +139,24 @@ export class Receiver implements Waiting {
     this.#stopped = true;
     this.#discarding = true;
     this.holding = false;
-    this.#assembly.drop();
+    this.#assembly?.drop();
   }
 
   /** The connection is over: pending reads reject, unless it was closed in the clean way between two messages. */
   close(): void {
     this.stop();
-    this.#inbox?.close(this.#life.reason);
+    this.#inbox?.close(this.life.reason);
   }
 
   /** Handles what was received, as far as a consumer wants it. */
   pump(): void {
     if (!this.#started || this.#pumping || this.yielding || this.#stopped) return;
-    this.#life.context.run(pumpBatch, this);
+    this.life.context.run(pumpBatch, this);
   }
 
   /** @internal */
   pumpBatch(): void {
-    const { sender } = this.#life;
+    const { sender } = this.life;
     this.#pumping = true;
     sender.corked = true;
     let reading: boolean | null = null;
@@ -178,19 +177,19 @@ export class Receiver implements Waiting {
 
   /** A consumer that pulls has the last message only when its promise has settled: the end comes after that. */
   #reportEnd(): void {
-    if (this.#inbox === null || this.#discarding) this.#life.onInputHandled();
+    if (this.#inbox === null || this.#discarding) this.life.onInputHandled();
     else if (!this.#reporting) {
       this.#reporting = true;
       setImmediate(() => {
         this.#reporting = false;
-        if (!this.#stopped && !this.holding) this.#life.onInputHandled();
+        if (!this.#stopped && !this.holding) this.life.onInputHandled();
       });
     }
   }
 
   /** Pulls event after event; returns whether more input is wanted, or null to go on as before. */
   #pumpAll(): boolean | null {
-    const { endpoint } = this.#life;
+    const { endpoint } = this.life;
     for (;;) {
       let size = 0;
       if (this.holding) {
@@ -208,13 +207,13 @@ export class Receiver implements Waiting {
           this.holding = true;
           continue;
         case EndpointEvent.Ping:
-          this.#life.emitter.emit('ping', endpoint.control);
+          this.life.emitter.emit('ping', endpoint.control);
           break;
         case EndpointEvent.Pong:
           this.#onPong(endpoint.control);
           break;
         case EndpointEvent.Close:
-          this.#life.onPeerClose();
+          this.life.onPeerClose();
           break;
         case EndpointEvent.Busy:
           return false;
@@ -223,15 +222,15 @@ export class Receiver implements Waiting {
   }
 
   #onPong(payload: Buffer): void {
-    const { pings, transport } = this.#life;
+    const { pings, transport } = this.life;
     transport.onArrived(pings.received(payload));
-    this.#life.emitter.emit('pong', payload);
+    this.life.emitter.emit('pong', payload);
   }
 
   #next(): EndpointEvent {
     if (this.#stopped) return EndpointEvent.NeedData;
     try {
-      return this.#life.endpoint.next();
+      return this.life.endpoint.next();
     } catch (error) {
       this.fail(error as Error);
       return EndpointEvent.NeedData;
@@ -243,11 +242,12 @@ export class Receiver implements Waiting {
     if (this.#mode !== Mode.Events || this.#discarding) return this.#offer();
     if (this.#paused) return false;
     this.holding = false;
-    const { emitter, endpoint } = this.#life;
+    const { emitter, endpoint } = this.life;
     endpoint.countDelivered();
     let message: string | Buffer | undefined;
     try {
-      message = this.#assembly.add(endpoint);
+      const whole = endpoint.first && endpoint.last;
+      message = whole ? wholeMessage(endpoint) : (this.#assembly ??= new Assembly()).add(endpoint);
     } catch (error) {
       // A listener has transferred memory that it lies in
       this.fail(error as Error);
@@ -260,27 +260,27 @@ export class Receiver implements Waiting {
   /** Delivers it to a consumer that pulls, or drops it while discarding. */
   #offer(): boolean {
     try {
-      if (!this.#discarding && this.#inbox?.offer(this.#life.endpoint) !== true) return false;
+      if (!this.#discarding && this.#inbox?.offer(this.life.endpoint) !== true) return false;
     } catch (error) {
       this.fail(error as Error);
     }
     this.holding = false;
-    if (!this.#discarding) this.#life.endpoint.countDelivered();
+    if (!this.#discarding) this.life.endpoint.countDelivered();
     return true;
   }
 
   /** Fails the connection (§7.1.7), for a violation by the peer or an error of an extension. */
   fail(error: Error): void {
-    const { endpoint } = this.#life;
+    const { endpoint } = this.life;
     if (error instanceof ProtocolError) endpoint.fail(error.closeCode, error.closeReason);
     else endpoint.fail(CloseCode.InternalError, '');
-    this.#life.onFailure(error);
+    this.life.onFailure(error);
   }
 
   #setUnread(unread: boolean): void {
     this.unread = unread;
-    if (unread) this.#life.transport.pause();
-    else this.#life.transport.resume();
+    if (unread) this.life.transport.pause();
+    else this.life.transport.resume();
   }
 
   #pumpSoon(): void {

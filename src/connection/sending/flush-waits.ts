@@ -94,11 +94,11 @@ export class FlushWaits {
   }
 
   #onDrained(drain: Waiter): void {
-    const { context, sender } = this.#life;
+    const { context, emitter, sender } = this.#life;
     // A later send() returned false, too, and that is not flushed yet
     if (this.#drain === null || (this.#drain !== drain && sender.amount > 0)) return;
     this.#drain = null;
-    context.emit('drain');
+    context.emit(emitter, 'drain');
   }
 
   /** The transport has all frames, and if `all`, no message waits for its turn. */
