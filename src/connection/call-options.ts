@@ -20,7 +20,8 @@ export function checkSendOptions(call: string, options: SendOptions): void {
   const { type, compress } = options;
   // For each message: an array of the names would be made for each
   for (const name in options) {
-    if (name !== 'type' && name !== 'compress') throw new TypeError(`Unknown option: ${name}`);
+    const known = name === 'type' || name === 'compress';
+    if (!known && Object.hasOwn(options, name)) throw new TypeError(`Unknown option: ${name}`);
   }
   if (type !== undefined) checkType(type);
   checkBoolean('compress', compress);

@@ -139,7 +139,8 @@ export abstract class ConnectionProperties<Data = unknown> extends ConnectionEmi
     Object.defineProperty(ConnectionProperties.prototype, kInspect, {
       value(this: ConnectionProperties, depth: number, options: object, inspect: Inspect): string {
         const name = this.constructor.name;
-        if (depth < 0) return `[${name}]`;
+        // A Proxy, and an object that inherits from a connection, have no life of their own
+        if (depth < 0 || !(#opening in this)) return `[${name}]`;
         const { role, state, remoteAddress, remotePort, localAddress, localPort, subprotocol, stats } = this;
         const addresses = { remoteAddress, remotePort, localAddress, localPort };
         return `${name} ${inspect({ role, state, ...addresses, subprotocol, stats }, options)}`;

@@ -176,7 +176,8 @@ function now(): number {
 /** A beat that comes late by more than a period counts as one that comes in time: the process was blocked or stopped. */
 function keepTime(heart: Heart): void {
   const at = now();
-  heart.time += Math.min(at - heart.at, 2 * heart.period);
+  // A clock that was replaced, as tests do, may be behind
+  heart.time += Math.max(0, Math.min(at - heart.at, 2 * heart.period));
   heart.at = at;
 }
 

@@ -1,5 +1,5 @@
 /** A WebSocket connection, of either role: the public face, RFC 6455 §5-§7. */
-import { Blob, isUtf8 } from 'node:buffer';
+import { isUtf8, Blob as NodeBlob } from 'node:buffer';
 import { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { WebSocketError } from '../errors.js';
@@ -31,6 +31,8 @@ import { type MessageSource, openSource, sendStream } from './sending/send-strea
 
 /** Package-internal: makes a server the owner of a connection. */
 export let setOwner: (ws: WebSocketConnection, owner: Owner) => void;
+/** Package-internal: what waits to be sent takes `highWaterMark` bytes or more. */
+export let isFull: <Data>(ws: WebSocketConnection<Data>) => boolean;
 /** Package-internal: an async listener for `connection` rejected; `report` is called if that is a mistake. */
 export let onListenerRejected: (
   ws: WebSocketConnection,
@@ -89,7 +91,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
     if (data instanceof PreparedMessage) return life.isOpen && life.sender.sendPrepared(data, compress);
     const type = options?.type ?? (typeof data === 'string' ? 'text' : 'binary');
     const opcode = type === 'text' ? Opcode.Text : Opcode.Binary;
-    if (data instanceof Blob) {
+    if (data instanceof NodeBlob) {
       const read = async (): Promise<Uint8Array> => {
         const bytes = toBytes(await data.arrayBuffer());
         if (type === 'text' && !isUtf8(bytes))
@@ -268,6 +270,7 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
 
   static {
     setLifeOf((ws: WebSocketConnection) => ws.#life);
+    isFull = (ws) => ws.#life.sender.full;
     setOwner = (ws, owner) => {
       ws.#life.owner = owner;
     };

@@ -193,9 +193,9 @@ function refuseRequest(
   rejection: Rejection,
   cause?: unknown,
 ): HandshakeError {
-  // A peer that is gone gets no answer
-  if (options.refuse === undefined || !socket.writable) return refuse(socket, rejection, cause);
   try {
+    // A peer that is gone gets no answer
+    if (options.refuse === undefined || !socket.writable) return refuse(socket, rejection, cause);
     const rewritten = options.refuse(rejection, request) ?? rejection;
     answer(rewritten);
     return refuse(socket, rewritten, cause);

@@ -66,9 +66,10 @@ function checkDecision(decision: unknown): Acceptance | Rejection {
         : `Expected authenticate to return { data, maxMessageSize } or { status, headers, body }: found ${wrong}`,
     );
   }
-  const { maxMessageSize } = decision as Acceptance;
+  // Read once: what was checked is what is used
+  const { data, maxMessageSize } = decision as Acceptance;
   checkNumber('maxMessageSize', maxMessageSize, 0, 0, Number.POSITIVE_INFINITY);
-  return decision;
+  return maxMessageSize === undefined ? { data } : { data, maxMessageSize };
 }
 
 /** The parts of the request, parsed on first use there, and the signal. */

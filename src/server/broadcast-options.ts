@@ -19,7 +19,7 @@ export interface BroadcastOptions<Data = unknown> extends SendOptions {
 export interface BroadcastResult {
   /** Connections that the message was sent to. */
   readonly sent: number;
-  /** Those of them that have `highWaterMark` bytes or more queued. */
+  /** Those of them whose queue takes `highWaterMark` bytes of memory or more, as `send()` counts it. */
   readonly full: number;
 }
 
@@ -37,9 +37,13 @@ export function resolveBroadcastOptions<Data>(options: BroadcastOptions<Data>): 
     throw new TypeError('Option filter is not a function');
   if (except === undefined) return { except: none, filter };
   if (except instanceof WebSocketConnection) return { except: new Set([except]), filter };
-  if (except instanceof Set) return { except, filter };
   if (typeof except?.[Symbol.iterator] !== 'function') {
     throw new TypeError(`Option except is no connection, and not iterable: ${String(except)}`);
   }
-  return { except: new Set(except), filter };
+  const several: ReadonlySet<unknown> = except instanceof Set ? except : new Set(except);
+  for (const one of several) {
+    if (!(one instanceof WebSocketConnection))
+      throw new TypeError(`Option except has an element that is no connection: ${String(one)}`);
+  }
+  return { except: several as ReadonlySet<WebSocketConnection>, filter };
 }

@@ -1,7 +1,7 @@
 /** One message for many connections. */
 import type { BytesLike } from '../connection/sending/payload.js';
 import { prepareMessage } from '../connection/sending/prepare-message.js';
-import type { WebSocketConnection } from '../connection/websocket-connection.js';
+import { isFull, type WebSocketConnection } from '../connection/websocket-connection.js';
 import { type BroadcastOptions, type BroadcastResult, resolveBroadcastOptions } from './broadcast-options.js';
 
 /** Frames a message once, and sends it to those of the connections that are open and that the options ask for. */
@@ -9,7 +9,6 @@ export function broadcast<Data>(
   connections: ReadonlySet<WebSocketConnection<Data>>,
   data: string | BytesLike,
   options: BroadcastOptions<Data>,
-  highWaterMark: number,
 ): BroadcastResult {
   const { except, filter } = resolveBroadcastOptions(options);
   const { type, compress } = options;
@@ -28,7 +27,7 @@ export function broadcast<Data>(
     if (!room && ws.state !== 'open') continue;
     sent++;
     // A send() also returns false for the sake of other connections
-    if (!room && ws.bufferedAmount >= highWaterMark) full++;
+    if (!room && isFull(ws)) full++;
   }
   return { sent, full };
 }

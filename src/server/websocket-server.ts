@@ -155,7 +155,7 @@ export class WebSocketServer<Data = unknown> extends EventEmitter<WebSocketServe
    *   wrong option
    */
   broadcast(data: string | BytesLike, options: BroadcastOptions<Data> = {}): BroadcastResult {
-    return broadcast(this.#connections.all, data, options, this.#options.connection.highWaterMark);
+    return broadcast(this.#connections.all, data, options);
   }
 
   /**

@@ -104,6 +104,16 @@ describe.each(roles)('a %s', (role) => {
       await expect(outcome).rejects.toThrow(TypeError);
       await expect(outcome).rejects.toThrow(new RegExp(`\\b${name}\\b`));
     }
+    // Other code may have put something into the prototype of all objects: options do not name it
+    Object.assign(Object.prototype, { polluted: 1 });
+    try {
+      expect(ws.send('', { type: 'text' })).toBe(true);
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'polluted');
+    }
+    await ws.drained();
+    expect(stream.writes).toBe(1);
+    stream.writes = 0;
     const writer = ws.createWriter('text');
     await expect(writer.write('a', { sginal: 1 } as never)).rejects.toThrow('sginal');
     await turns();

@@ -218,6 +218,14 @@ describe.each(roles)('console.log() of a %s', (role) => {
     expect(inspect(ws)).toContain("state: 'closed'");
   });
 
+  test('shows a Proxy of a connection, and what inherits from one, by its name', async () => {
+    const [ws, peer] = await pair(role);
+    for (const one of [new Proxy(ws, {}), Object.create(ws)]) {
+      expect(inspect(one)).toBe('[WebSocketConnection]');
+    }
+    for (const each of [ws, peer]) each.terminate();
+  });
+
   test('does not begin to consume', async () => {
     const [ws, peer] = await pair(role);
     peer.send('first');

@@ -413,6 +413,28 @@ describe.each(roles)('a %s', (role) => {
     ws.terminate();
   });
 
+  test.each(['drained()', 'drain'])(
+    '[P-29] [P-30] who waits by %s after false may send one message of any size, though nothing was queued',
+    async (by) => {
+      const stream = new Slow();
+      const ws = open(stream, role, { options: { maxBufferedAmount: 1024 * 1024 } });
+      ws.resume();
+      for (let i = 0; i < 5; i++) {
+        while (ws.send(Buffer.alloc(65_536)));
+        expect(ws.bufferedAmount).toBe(0);
+        if (by === 'drain') await once(ws, 'drain');
+        else await ws.drained();
+        stream.held = true;
+        expect(ws.send(Buffer.alloc(4 * 1024 * 1024))).toBe(false);
+        expect(ws.state).toBe('open');
+        stream.held = false;
+        stream.release();
+        await ws.drained();
+      }
+      ws.terminate();
+    },
+  );
+
   test('drained() waits for nothing of writers that were given nothing, and for what is queued behind them', async () => {
     const [ws, peer] = await pair(role);
     const first = ws.createWriter('text');

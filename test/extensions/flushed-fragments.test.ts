@@ -1,7 +1,7 @@
 /** RFC 7692 §7.2.1: "the sender can also flush" within a message; what was flushed is delivered before more comes. */
 import { constants, deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type Extension, permessageDeflate } from '../../src/index.js';
 import { chunkings, frameTo, type Role, roles } from '../support/frames.js';
 import { checkNothingLeft } from '../support/nothing-left.js';
@@ -130,5 +130,64 @@ describe.each(roles)('a %s', (role) => {
     expect(peer.frames[0]!.payload.readUInt16BE()).toBe(1009);
     peer.socket.destroy();
     await ws.closed;
+  });
+});
+
+describe('a stored block that ends within what is put behind the payload, of which the rest is a last block by chance', () => {
+  /** A decoder whose random mark is one of those, of one in five thousand processes. */
+  async function unlucky(): Promise<Extension> {
+    vi.resetModules();
+    const random = vi.spyOn(crypto, 'getRandomValues').mockImplementationOnce(((bytes: Buffer) => {
+      Buffer.from('ecf5aac823c000a2', 'hex').copy(bytes);
+      return bytes;
+    }) as never);
+    const fresh = (await import('../../src/index.js')) as { permessageDeflate: typeof permessageDeflate };
+    expect(random).toHaveBeenCalledOnce();
+    random.mockRestore();
+    return fresh.permessageDeflate().accept([])!.extension;
+  }
+
+  /** A block of so many bytes, which end in the mark of a flush and one byte more. */
+  function stored(size: number): [data: Buffer, block: Buffer] {
+    const data = Buffer.concat([Buffer.alloc(size - 5, 'a'), TAIL, Buffer.from('b')]);
+    const header = Buffer.alloc(5);
+    header.writeUInt16LE(size, 1);
+    header.writeUInt16LE(size ^ 0xffff, 3);
+    return [data, Buffer.concat([header, data])];
+  }
+
+  /** All that a decoder gives of what it has; also what is inflated elsewhere. */
+  async function drain({ decoder }: Extension): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for (;;) {
+      const data = decoder.read(1e9);
+      if (data !== null) parts.push(data);
+      else if (decoder.done || !decoder.busy) return Buffer.concat(parts);
+      else
+        await new Promise<void>((resolve) => {
+          decoder.onready = resolve;
+        });
+    }
+  }
+
+  test.each([100, 10_001, 60_000])(
+    'a fragment that only looks as if it was flushed, of a block of %i bytes',
+    async (size) => {
+      const extension = await unlucky();
+      const [data, block] = stored(size);
+      extension.decoder.write(block.subarray(0, -1), false, true);
+      const first = await drain(extension);
+      extension.decoder.write(Buffer.concat([block.subarray(-1), Buffer.of(0)]), true, true);
+      expect(Buffer.concat([first, await drain(extension)]).equals(data)).toBe(true);
+      extension.close();
+    },
+  );
+
+  test.each([100, 10_001, 60_000])('a message that is cut off within a block of %i bytes', async (size) => {
+    const extension = await unlucky();
+    // What is appended completes the block, with a byte of the mark
+    extension.decoder.write(stored(size)[1].subarray(0, -TAIL.length - 1), true, true);
+    await expect(drain(extension)).rejects.toMatchObject({ closeCode: 1007 });
+    extension.close();
   });
 });

@@ -142,6 +142,16 @@ test.each<[string, unknown, typeof TypeError | typeof RangeError, RegExp]>([
   ['a maxMessageSize of -1', { maxMessageSize: -1 }, RangeError, /maxMessageSize/],
   ['a maxMessageSize of 1.5', { maxMessageSize: 1.5 }, RangeError, /maxMessageSize/],
   ['a maxMessageSize of "1"', { maxMessageSize: '1' }, TypeError, /maxMessageSize/],
+  [
+    'an object whose data throws',
+    {
+      get data(): never {
+        throw new RangeError('data of the application');
+      },
+    },
+    RangeError,
+    /^data of the application$/,
+  ],
 ])('a result that is %s is an error of the application: 500, the cause says which', async (...given) => {
   const [, result, type, message] = given;
   const { server, url } = await start({ authenticate: async () => result as Authentication<User> });
@@ -153,4 +163,31 @@ test.each<[string, unknown, typeof TypeError | typeof RangeError, RegExp]>([
   expect(status).toBe(500);
   expect(cause).toBeInstanceOf(type);
   expect((cause as Error).message).toMatch(message);
+});
+
+test('a refusal whose headers throw, and one whose maxMessageSize changes: read once, or answered with 500', async () => {
+  let reads = 0;
+  const changing = {
+    get maxMessageSize(): number {
+      return reads++ === 0 ? 10 : Number.NaN;
+    },
+  };
+  const late = {
+    status: 403,
+    get headers(): Record<string, string> {
+      if (reads++ > 1) throw new Error('headers of the application');
+      return {};
+    },
+  };
+  const { server, url } = await start({
+    authenticate: (request) => (request.url === '/late' ? late : changing),
+  });
+  server.on('connection', (ws) => ws.resume());
+  const ws = await connect(url);
+  expect(reads).toBe(1);
+  ws.send('x'.repeat(11));
+  expect((await ws.closed).code).toBe(1009);
+  const error: unknown = await connect(`${url}/late`).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(HandshakeError);
+  expect(error).toMatchObject({ status: 500 });
 });

@@ -88,6 +88,29 @@ describe('broadcast', () => {
     expect(all[1]!.send('b')).toBe(true);
   });
 
+  test('[P-42] counts as send() does: what a queue of small messages takes in memory is more than their bytes', async () => {
+    const [first] = await three();
+    const writer = first!.createWriter('text');
+    await writer.write('open');
+    let result = server.broadcast('a');
+    for (let i = 0; i < 10_000 && result.full === 0; i++) result = server.broadcast('a');
+    expect(result).toEqual({ sent: 3, full: 1 });
+    expect(first!.bufferedAmount).toBeLessThan(10_000);
+    expect(first!.send('b')).toBe(false);
+  });
+
+  test.each([
+    ['a string', 'abc', /no connection: a$/],
+    ['an array of something else', [1], /no connection: 1$/],
+    ['a set of something else', new Set(['id']), /no connection: id$/],
+    ['an object', {}, /not iterable/],
+  ])('[P-43] except that is %s is a TypeError, and nothing is sent', async (_, except, message) => {
+    const all = await three();
+    expect(() => server.broadcast('a', { except: except as never })).toThrow(TypeError);
+    expect(() => server.broadcast('a', { except: except as never })).toThrow(message);
+    for (const ws of all) expect(ws.stats.messagesSent).toBe(0);
+  });
+
   test('a filter that returns a promise lets nobody through', async () => {
     await three();
     const filter = (async () => true) as never;

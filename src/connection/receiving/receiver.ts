@@ -156,9 +156,8 @@ export class Receiver implements Waiting {
 
   /** @internal */
   pumpBatch(): void {
-    const { sender } = this.life;
     this.#pumping = true;
-    sender.corked = true;
+    this.life.sender.corked = true;
     let reading: boolean | null = null;
     try {
       reading = this.#pumpAll();
@@ -168,8 +167,8 @@ export class Receiver implements Waiting {
       if (!this.#stopped) this.#pumpSoon();
     }
     this.#pumping = false;
-    sender.corked = false;
-    sender.flush();
+    this.life.sender.corked = false;
+    this.life.sender.flush();
     if (this.#stopped || reading === null) return;
     if (reading && this.#ended) this.#reportEnd();
     else this.#setUnread(!reading);
@@ -247,7 +246,8 @@ export class Receiver implements Waiting {
     let message: string | Buffer | undefined;
     try {
       const whole = endpoint.first && endpoint.last;
-      message = whole ? wholeMessage(endpoint) : (this.#assembly ??= new Assembly()).add(endpoint);
+      if (!whole) this.#assembly ??= new Assembly();
+      message = whole ? wholeMessage(endpoint) : this.#assembly!.add(endpoint);
     } catch (error) {
       // A listener has transferred memory that it lies in
       this.fail(error as Error);

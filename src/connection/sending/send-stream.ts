@@ -6,7 +6,8 @@ import type { BytesLike } from './payload.js';
 /** Where a streamed message comes from: a Readable, a web ReadableStream, a MessageReader, a generator. */
 export type MessageSource =
   | AsyncIterable<string | BytesLike>
-  | Iterable<string | BytesLike>
+  // A string is none, though it can be iterated over
+  | (Iterable<string | BytesLike> & object)
   // Types of browsers do not say that it can be iterated over
   | ReadableStream<string | BytesLike>;
 

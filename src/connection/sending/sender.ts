@@ -119,7 +119,8 @@ export class Sender {
     const { endpoint, transport } = this.#life;
     this.flush();
     // Not drained(): messages may be queued that wait for this one
-    if (transport.stalled || endpoint.pending > 0) {
+    // A write that has failed is never flushed: the end follows
+    if (transport.stalled || transport.failed || endpoint.pending > 0) {
       await this.#flushWaits.wait(false);
     } else if (outputSpent(size)) await nextTurn();
   }
@@ -188,10 +189,13 @@ export class Sender {
 
   /** Resolves once everything is flushed that was sent before; it loses the connection when too many calls wait. */
   drained(signal?: AbortSignal): Promise<void> {
-    if (this.#life.isOpen && this.amount === 0 && this.#nothingQueued)
+    const { isOpen, transport } = this.#life;
+    const flushed = this.amount === 0 && this.#nothingQueued && !transport.failed;
+    // A 'drain' that is due comes first: who has waited may send again
+    if (isOpen && flushed && this.#waits?.full !== true)
       return outputSpent(0) ? this.#flushWaits.turn() : Promise.resolve();
     const waiting = this.#waits === null ? 0 : this.#waits.count;
-    if (!this.#life.isOpen || !affords(this.#life, waiting * WAITER_COST))
+    if (!isOpen || !affords(this.#life, waiting * WAITER_COST))
       return handled(Promise.reject(this.#life.reason.error));
     this.schedule();
     return handled(this.#flushWaits.wait(true, signal));
@@ -262,20 +266,27 @@ export class Sender {
     return false;
   }
 
+  /** Bytes of memory, about, that what waits to be sent takes. */
+  get #cost(): number {
+    const { endpoint, transport } = this.#life;
+    const waiting = endpoint.pending + endpoint.overhead + transport.pending;
+    const queue = this.#queue;
+    return queue === null ? waiting : waiting + queue.size + queue.count * ENTRY_COST;
+  }
+
+  /** That is `highWaterMark` or more. */
+  get full(): boolean {
+    return this.#cost >= this.#life.options.highWaterMark;
+  }
+
   /** Has the queue flushed; returns whether there is room for more. */
   #room(size: number): boolean {
-    const { endpoint, options, transport } = this.#life;
-    let { pending } = endpoint;
-    if (pending >= WRITE_NOW) {
-      this.flush();
-      pending = endpoint.pending;
-    } else this.schedule();
+    if (this.#life.endpoint.pending >= WRITE_NOW) this.flush();
+    else this.schedule();
     // The extension, or the flush, has failed
     if (!this.#life.isOpen) return false;
-    const queue = this.#queue;
-    const waiting = pending + endpoint.overhead + transport.pending;
-    const cost = queue === null ? waiting : waiting + queue.size + queue.count * ENTRY_COST;
-    if (cost < options.highWaterMark && !this.#sentEnough(size)) return true;
+    const cost = this.#cost;
+    if (cost < this.#life.options.highWaterMark && !this.#sentEnough(size)) return true;
     const waits = this.#flushWaits;
     // One message alone may be larger
     if (waits.full && !affords(this.#life, cost)) return false;

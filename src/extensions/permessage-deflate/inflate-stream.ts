@@ -131,8 +131,8 @@ export class InflateStream {
     const unused = this.#written - bytesWritten;
     release(this.#raw);
     this.#ended = false;
-    if (unused === 0 && this.#mark !== null) {
-      withoutMark(this.#mark);
+    if (this.#mark !== null) {
+      withoutMark(this.#mark, unused);
       this.#working = false;
       this.done = true;
       return;

@@ -149,7 +149,8 @@ export class Inflater implements MessageDecoder {
     try {
       const { buffer, engine } = inflateRawSync(input, options) as unknown as Inflated;
       const used = engine.bytesWritten;
-      const data = used === input.length ? withoutMark(buffer) : buffer;
+      const unused = input.length - used;
+      const data = unused < MARKED_BLOCK.length ? withoutMark(buffer, unused) : buffer;
       return data.length <= room ? { data, used } : null;
     } catch (error) {
       // More data than there is room for, or a fragment that only looks as if the sender had flushed in front of its end

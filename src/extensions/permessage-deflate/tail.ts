@@ -17,9 +17,14 @@ export const MARK: Buffer = crypto.getRandomValues(Buffer.alloc(8));
 /** A last block that holds {@link MARK}, in a Huffman code: its bytes are others than the mark's. */
 export const MARKED_BLOCK: Buffer = deflateRawSync(MARK, { strategy: constants.Z_FIXED });
 
-/** What data is without the {@link MARK} at its end; throws when there is none: the payload was cut off. */
-export function withoutMark(data: Buffer): Buffer {
+/**
+ * What data is without the {@link MARK} at its end; throws when there is none, or zlib has left bytes of
+ * {@link MARKED_BLOCK} `unused`: the payload was cut off. A stored block that takes a part of that as its own data may
+ * be followed by bytes that are a last block by chance.
+ */
+export function withoutMark(data: Buffer, unused: number): Buffer {
   const end = data.length - MARK.length;
-  if (end < 0 || !data.subarray(end).equals(MARK)) throw new Error('unexpected end of the payload');
+  if (unused > 0 || end < 0 || !data.subarray(end).equals(MARK))
+    throw new Error('unexpected end of the payload');
   return data.subarray(0, end);
 }

@@ -334,6 +334,26 @@ describe.each(roles)('a %s', (role) => {
     }
   });
 
+  test('[L-06] a clock that goes back by an hour, as one that tests replace may: keepalive goes on', async () => {
+    virtualTime();
+    const [near, far] = link();
+    const ws = open(near, role, { options: { pingInterval: 1_000, pingTimeout: 1_000 } });
+    const seen = record(ws);
+    ws.resume();
+    far.on('data', () => {});
+    await pass(500);
+    const { now } = performance;
+    const late = vi.spyOn(performance, 'now').mockImplementation(() => now.call(performance) - 3_600_000);
+    try {
+      await passUntil(ws.closed, 4_000);
+    } finally {
+      late.mockRestore();
+    }
+    expect(seen.map(([event]) => event)).toEqual(['error', 'close']);
+    far.destroy();
+    await pass(100);
+  });
+
   test('[X-22] a silent peer without unread data is lost; unread data that is read then brings the heartbeat back', async () => {
     virtualTime();
     const [near, far] = link({ delay: 5 });

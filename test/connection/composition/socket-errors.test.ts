@@ -21,6 +21,14 @@ class Received extends Duplex {
   override _write(): void {}
 }
 
+/** A stream whose writes fail at once, as those of a socket do that the peer has reset. */
+class Refusing extends Duplex {
+  override _read(): void {}
+  override _write(_chunk: Buffer, _encoding: string, callback: (error: Error) => void): void {
+    callback(new Error('refused'));
+  }
+}
+
 const lost = { code: 1006, reason: '', wasClean: false };
 
 describe.each(roles)('a %s', (role) => {
@@ -56,6 +64,28 @@ describe.each(roles)('a %s', (role) => {
       await pass(10);
     },
   );
+
+  test.each<[string, (ws: WebSocketConnection) => Promise<void>]>([
+    ['write()', (ws) => ws.createWriter('binary').write(Buffer.alloc(100_000))],
+    ['end()', (ws) => ws.createWriter('binary').end(Buffer.alloc(100_000))],
+    ['sendStream()', (ws) => ws.sendStream([Buffer.alloc(100_000)])],
+    [
+      'drained()',
+      (ws) => {
+        ws.send(Buffer.alloc(100_000));
+        return ws.drained();
+      },
+    ],
+  ])('[X-25] %s rejects when the stream refuses what it was given', async (_, call) => {
+    const stream = new Refusing();
+    const ws = open(stream, role);
+    ws.resume();
+    await turns(2);
+    const calling = call(ws);
+    await expect(calling).rejects.toBeInstanceOf(ConnectionClosedError);
+    await expect(calling).rejects.toMatchObject({ cause: { message: 'refused' } });
+    expect(await ws.closed).toEqual(lost);
+  });
 
   test.each(['open', 'closing', 'answered', 'failing'])(
     '[X-25] several errors, one after the other, of a connection that is %s: one end, and one error at most',

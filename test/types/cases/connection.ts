@@ -50,6 +50,7 @@ for (const bytes of [
 }
 ws.send(new ArrayBuffer(1));
 ws.send(new SharedArrayBuffer(1));
+ws.send(new Blob(['a']), { type: 'text' });
 ws.send(prepareMessage('tick'));
 // @ts-expect-error - neither text nor bytes
 ws.send(1);
@@ -85,6 +86,8 @@ for await (const message of ws) {
 
 await ws.sendStream(createReadStream('file'));
 await ws.sendStream(['a', Buffer.alloc(1)], { type: 'text', signal: AbortSignal.timeout(1) });
+// @ts-expect-error - a string is no source: send() takes it
+ws.sendStream('text');
 
 // Web streams, as the globals declare them
 const writer = ws.createWriter('binary');
