@@ -27,7 +27,7 @@ export interface ConnectOptions extends ConnectionOptions {
   readonly requireSubprotocol?: boolean;
   /** More request header fields: a record, or pairs such as those of `Headers`. Default none. */
   readonly headers?: HeaderRecord | Iterable<readonly [name: string, value: string]>;
-  /** The `Origin` field, which browsers send (§10.2). Default none. */
+  /** The `Origin` field, which browsers send (§10.2), in place of one in `headers`. Default none. */
   readonly origin?: string;
   /**
    * permessage-deflate (RFC 7692): true for its defaults, or its options. What it costs and when it pays is
@@ -107,7 +107,7 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
     connection: pickConnectionOptions(options),
     subprotocols: offered,
     requireSubprotocol,
-    headers: origin === undefined ? headers : { ...headers, Origin: checkFieldValue('Origin', origin) },
+    headers: origin === undefined ? headers : withOrigin(headers, checkFieldValue('Origin', origin)),
     extensions: [...compressionExtensions(options.compression), ...extensions],
     signal: options.signal,
     handshakeTimeout: checkNumber('handshakeTimeout', options.handshakeTimeout, 10_000, 1, 0x7fff_ffff),
@@ -115,6 +115,11 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
     agent: options.agent,
     maxRedirects: checkNumber('maxRedirects', options.maxRedirects, 0, 0, 100),
   };
+}
+
+function withOrigin(headers: HeaderRecord, origin: string): HeaderRecord {
+  const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'origin');
+  return { ...Object.fromEntries(others), Origin: origin };
 }
 
 function toRecord(headers: NonNullable<ConnectOptions['headers']>): HeaderRecord {

@@ -217,8 +217,8 @@ export class WebSocketConnection<Data = unknown> extends ConnectionProperties<Da
   /**
    * Closes the connection by the closing handshake (RFC 6455 §7.1.2): sends a Close frame after all messages
    * sent before, waits for the peer's, and for the end of the TCP connection. The socket is destroyed `closeTimeout`
-   * after the Close frame has left, or as soon as nothing moves for that long before. A writer's message that was not
-   * ended is cut off, and the messages queued after it are dropped.
+   * after the Close frame has left, or as soon as nothing moves for that long before; twice as long within one large
+   * write. A writer's message that was not ended is cut off, and the messages queued after it are dropped.
    *
    * What the peer still sends is read and dropped, unless `receive` is set: then its messages are delivered until its
    * Close frame comes, for `closeTimeout` at most. What no consumer has asked for by then is dropped, as it is by a

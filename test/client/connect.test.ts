@@ -78,6 +78,23 @@ describe('connect', () => {
     ws.terminate();
   });
 
+  test.each(['origin', 'Origin', 'ORIGIN'])(
+    'origin is sent in place of the field %s of headers, once',
+    async (name) => {
+      let request = '';
+      const url = await serve((head, socket) => {
+        request = head;
+        socket.write(switching(head));
+      });
+      const ws = await connect(url, {
+        headers: { [name]: 'https://b.example', 'X-One': '1' },
+        origin: 'https://a.example',
+      });
+      expect(request.match(/^origin:.*|^x-one:.*/gim)).toEqual(['X-One: 1', 'Origin: https://a.example']);
+      ws.terminate();
+    },
+  );
+
   test('headers may be pairs or Headers', async () => {
     const requests: string[] = [];
     const url = await serve((head, socket) => {

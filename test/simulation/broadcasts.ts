@@ -69,8 +69,8 @@ export class Broadcasts {
   }
 
   /**
-   * `sent` counts the receivers, but not always those that closed meanwhile; `full` those whose queue is at the
-   * high-water mark.
+   * `sent` counts the receivers, but not always those that closed meanwhile; `full` those whose queue takes memory from
+   * the high-water mark on, which is more than the bytes in it: some have to be.
    */
   #checkResult({ full, sent }: BroadcastResult, receivers: readonly WebSocketConnection[]): void {
     const { report, links } = this.#world;
@@ -79,7 +79,8 @@ export class Broadcasts {
     const open = receivers.filter(({ state }) => state === 'open');
     const lost = receivers.length - open.length;
     const over = open.filter(({ bufferedAmount }) => bufferedAmount > highWaterMark).length;
-    const most = open.filter(({ bufferedAmount }) => bufferedAmount >= highWaterMark).length + lost;
+    const queued = open.filter(({ bufferedAmount }) => bufferedAmount > 0).length;
+    const most = lost + (highWaterMark === 0 ? open.length : queued);
     if (sent < open.length || sent > receivers.length)
       report('broadcast', 'sent is wrong', `${sent} of ${open.length} to ${receivers.length}`);
     if (full > sent || full < over || full > most)
