@@ -6,6 +6,9 @@ import type { Op } from './program.js';
 import { OwnError } from './promises.js';
 import type { World } from './world.js';
 
+/** Bytes of memory that a message may take beside its payload, at most: those of a writer have several fragments. */
+const MESSAGE_COST = 1024;
+
 type BroadcastOp = Extract<Op, { op: 'broadcast' }>;
 
 /** Calls `broadcast()`, and notes its message for the connections that have to get it. */
@@ -69,8 +72,8 @@ export class Broadcasts {
   }
 
   /**
-   * `sent` counts the receivers, but not always those that closed meanwhile; `full` those whose queue takes memory from
-   * the high-water mark on, which is more than the bytes in it: some have to be.
+   * `sent` counts the receivers, but not always those that closed meanwhile; `full` those whose queue takes memory up to
+   * the high-water mark, which is more than its bytes.
    */
   #checkResult({ full, sent }: BroadcastResult, receivers: readonly WebSocketConnection[]): void {
     const { report, links } = this.#world;
@@ -79,8 +82,10 @@ export class Broadcasts {
     const open = receivers.filter(({ state }) => state === 'open');
     const lost = receivers.length - open.length;
     const over = open.filter(({ bufferedAmount }) => bufferedAmount > highWaterMark).length;
-    const queued = open.filter(({ bufferedAmount }) => bufferedAmount > 0).length;
-    const most = lost + (highWaterMark === 0 ? open.length : queued);
+    // Each message may take so much memory beside its bytes
+    const memory = (ws: WebSocketConnection): number =>
+      ws.bufferedAmount + MESSAGE_COST * (this.#ends.get(ws)?.sent ?? this.early(ws)).length;
+    const most = open.filter((ws) => memory(ws) >= highWaterMark).length + lost;
     if (sent < open.length || sent > receivers.length)
       report('broadcast', 'sent is wrong', `${sent} of ${open.length} to ${receivers.length}`);
     if (full > sent || full < over || full > most)
